@@ -1,0 +1,227 @@
+"""The settings: `config.toml` in home, each key overridable by `AGENTOS_<SECTION>__<KEY>`.
+
+Secrets (`.env` in home, mode 0600, or the environment) arrive by the same names, for example
+`AGENTOS_TELEGRAM__TOKEN`; those of Claude keep their usual ones, such as `ANTHROPIC_API_KEY`.
+"""
+
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from tzlocal import get_localzone_name
+
+from agentos.errors import Misconfigured
+
+PREFIX = "AGENTOS_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Owner(_Section):
+    """Who this belongs to."""
+
+    name: str = ""
+    timezone: str = Field(default_factory=lambda: get_localzone_name() or "UTC")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(
+                f"no time zone is called {name!r}; try one like Europe/Berlin"
+            ) from error
+        return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone all times are shown in."""
+        return ZoneInfo(self.timezone)
+
+
+class Telegram(_Section):
+    """The bot. Without a token there is no Telegram channel."""
+
+    token: SecretStr = SecretStr("")
+    base_url: str = "https://api.telegram.org"
+    owner_id: int | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return url.rstrip("/").removesuffix("/bot")
+
+
+class Models(_Section):
+    """Which model does what. Aliases of the CLI (haiku, sonnet, opus) or full names."""
+
+    fast: str = "haiku"
+    work: str = "sonnet"
+    deep: str = "opus"
+    review: str = "opus"
+
+
+class Engine(_Section):
+    """How much runs at once and how closely it is watched."""
+
+    slots: int = Field(default=3, ge=1, le=64)
+    tick_seconds: float = Field(default=10.0, gt=0, le=3600)
+    heartbeat_seconds: float = Field(default=30.0, gt=0, le=600)
+    lease_seconds: float = Field(default=120.0, gt=0, le=3600)
+    warm_seconds: float = Field(default=600.0, ge=0)
+    max_attempts: int = Field(default=3, ge=1, le=20)
+    job_timeout_seconds: int = Field(default=1800, ge=1, le=86400)
+    triage_timeout_seconds: float = Field(default=60.0, gt=0, le=600)
+
+
+class Claude(_Section):
+    """How the Claude CLI reaches a model. An empty base_url means Anthropic's own address."""
+
+    base_url: str = ""
+
+
+class Store(_Section):
+    """Where the rows are. Empty means SQLite in home."""
+
+    url: str = ""
+
+
+class Log(_Section):
+    """How much is logged."""
+
+    level: str = Field(default="INFO", pattern="(?i)^(debug|info|warning|error)$")
+
+
+class Standins(_Section):
+    """For the demo and for tests."""
+
+    # Let the control socket move the clock.
+    clock: bool = False
+    # Use the built-in stand-in model even when there are credentials.
+    model: bool = False
+
+
+class Config(BaseSettings):
+    """All settings of one home."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", case_sensitive=False
+    )
+
+    owner: Owner = Field(default_factory=Owner)
+    telegram: Telegram = Field(default_factory=Telegram)
+    models: Models = Field(default_factory=Models)
+    engine: Engine = Field(default_factory=Engine)
+    claude: Claude = Field(default_factory=Claude)
+    store: Store = Field(default_factory=Store)
+    log: Log = Field(default_factory=Log)
+    standins: Standins = Field(default_factory=Standins)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over `.env`, and that over `config.toml` (given as init values)."""
+        return (env_settings, init_settings)
+
+
+def load(*, config_file: Path, secrets_file: Path) -> Config:
+    """Read the settings. Raises Misconfigured with the file, the key and the mend."""
+    values = _read_toml(config_file)
+    secrets = read_secrets(secrets_file)
+    for name, value in secrets.items():
+        _overlay(values, name, value)
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        raise _explain(error, config_file=config_file, values=values) from error
+
+
+def read_secrets(secrets_file: Path) -> dict[str, str]:
+    """What `.env` in home says; its mode is tightened to 0600 when it is wider."""
+    if not secrets_file.is_file():
+        return {}
+    try:
+        if stat.S_IMODE(secrets_file.stat().st_mode) & 0o077:
+            secrets_file.chmod(0o600)
+        found = dotenv_values(secrets_file, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(
+            where=secrets_file, problem=str(error), mend="Make it a readable UTF-8 file."
+        ) from error
+    return {name: value for name, value in found.items() if value}
+
+
+def secret(name: str, *, secrets_file: Path) -> str | None:
+    """A secret by its name, from the environment or else from `.env` in home."""
+    return os.environ.get(name) or read_secrets(secrets_file).get(name)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(
+            where=path, problem=f"this is not valid TOML: {error}", mend="Mend that line."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(
+            where=path, problem=str(error), mend="Make it a readable UTF-8 file."
+        ) from error
+
+
+def _overlay(values: dict[str, Any], name: str, value: str) -> None:
+    """Put `AGENTOS_SECTION__KEY=value` of `.env` over the values of the file."""
+    section, dot, key = name.upper().removeprefix(PREFIX).lower().partition("__")
+    if not name.upper().startswith(PREFIX) or not dot:
+        return
+    table = values.setdefault(section, {})
+    if isinstance(table, dict):
+        table[key] = value
+
+
+def _explain(error: ValidationError, *, config_file: Path, values: dict[str, Any]) -> Misconfigured:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    variable = PREFIX + "__".join(part.upper() for part in path)
+    where = variable if variable in os.environ else str(config_file)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        return Misconfigured(
+            where=where,
+            problem=f"there is no setting {key}",
+            mend=f"Known here: {', '.join(known)}.",
+        )
+    message = first["msg"].removeprefix("Value error, ")
+    return Misconfigured(where=where, problem=f"{key} is wrong: {message}", mend=f"Set {key}.")
+
+
+def _known_keys(section: list[str]) -> list[str]:
+    fields: dict[str, Any] = dict(Config.model_fields)
+    for part in section:
+        annotation = fields[part].annotation if part in fields else None
+        fields = dict(getattr(annotation, "model_fields", {}))
+    return sorted(fields)
