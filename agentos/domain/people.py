@@ -1,0 +1,29 @@
+"""The rows of people: who may talk to this system, and who has tried."""
+
+from datetime import datetime
+from enum import StrEnum, auto
+
+from sqlalchemy import Column, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from agentos.domain.columns import EnumText, UtcDateTime
+
+
+class Role(StrEnum):
+    """What somebody may do here. Strangers get one hint and nothing else."""
+
+    owner = auto()
+    stranger = auto()
+
+
+class Person(SQLModel, table=True):
+    """Somebody on a channel."""
+
+    __tablename__ = "person"
+    __table_args__ = (UniqueConstraint("channel", "external_id", name="uq_person_external"),)
+    id: int | None = Field(default=None, primary_key=True)
+    channel: str = Field(max_length=32)
+    external_id: str = Field(max_length=100)
+    name: str = Field(default="", max_length=200)
+    role: Role = Field(sa_column=Column(EnumText(Role), nullable=False))
+    seen_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

@@ -1,0 +1,130 @@
+"""The rows of conversation: messages in, the outbox, cards."""
+
+from datetime import datetime
+from enum import StrEnum, auto
+from typing import Any
+
+from sqlalchemy import Column, Index, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from agentos.domain.columns import EnumText, Json, UtcDateTime
+from agentos.domain.states import CardState, MessageState, OutboxState
+
+
+class OutboxKind(StrEnum):
+    """What a channel does with an outbox row: say text, or hand over a file."""
+
+    text = auto()
+    document = auto()
+    photo = auto()
+
+
+class CardKind(StrEnum):
+    """What a card decides, and so who acts on the answer."""
+
+    plan = auto()
+    clarify = auto()
+    ask = auto()
+
+
+class Message(SQLModel, table=True):
+    """Something the owner said, stored before it is acknowledged."""
+
+    __tablename__ = "message"
+    __table_args__ = (UniqueConstraint("channel", "external_id", name="uq_message_external"),)
+    id: int | None = Field(default=None, primary_key=True)
+    channel: str = Field(max_length=32)
+    # "<channel>:<chat>", where an answer goes.
+    conversation: str = Field(max_length=200, index=True)
+    # The channel's own id of the update; the unique pair makes a redelivery change nothing.
+    external_id: str = Field(max_length=200)
+    # The channel's id of the message itself, for reactions and replies.
+    external_message_id: str | None = Field(default=None, max_length=200)
+    reply_to_external_id: str | None = Field(default=None, max_length=200)
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    attachments: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=Column(Json, nullable=False)
+    )
+    state: MessageState = Field(
+        default=MessageState.received,
+        sa_column=Column(EnumText(MessageState), nullable=False, index=True),
+    )
+    triage: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    triaged_by: str | None = Field(default=None, max_length=100)
+    # The channel's id of a half-written answer on the screen; the final one edits it.
+    preview_external_id: str | None = Field(default=None, max_length=200)
+    received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    handled_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+
+
+class Outgoing(SQLModel, table=True):
+    """One thing to say. The unique key makes saying it twice the same as once."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index(
+            "ix_outbox_open",
+            "channel",
+            "conversation",
+            "id",
+            sqlite_where=text("state IN ('pending', 'sending')"),
+            postgresql_where=text("state IN ('pending', 'sending')"),
+        ),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(unique=True, max_length=200)
+    channel: str = Field(max_length=32)
+    conversation: str = Field(max_length=200, index=True)
+    kind: OutboxKind = Field(
+        default=OutboxKind.text, sa_column=Column(EnumText(OutboxKind), nullable=False)
+    )
+    # Markdown. For a file: its caption.
+    text: str = Field(default="", sa_column=Column(Text, nullable=False))
+    file_path: str | None = Field(default=None, sa_column=Column(Text))
+    # [[{"label", "data"}]]: rows of buttons; data is what a tap sends back.
+    buttons: list[list[dict[str, str]]] = Field(
+        default_factory=list, sa_column=Column(Json, nullable=False)
+    )
+    # The message this answers: a channel may quote it, or finish its preview in place.
+    message_id: int | None = Field(default=None, foreign_key="message.id", index=True)
+    job_id: int | None = Field(default=None, foreign_key="job.id", index=True)
+    card_id: int | None = Field(default=None, foreign_key="card.id", index=True)
+    # When set, this replaces what that earlier outbox row shows, instead of saying something new.
+    edits_id: int | None = Field(default=None, foreign_key="outbox.id")
+    silent: bool = False
+    state: OutboxState = Field(
+        default=OutboxState.pending, sa_column=Column(EnumText(OutboxState), nullable=False)
+    )
+    attempts: int = 0
+    next_attempt_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    # A send was under way when the process died: whether it arrived is not known.
+    uncertain: bool = False
+    external_id: str | None = Field(default=None, max_length=200, index=True)
+    error: str | None = Field(default=None, sa_column=Column(Text))
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    sent_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+
+
+class Card(SQLModel, table=True):
+    """A question with tappable options. Silence is never "yes"."""
+
+    __tablename__ = "card"
+    id: int | None = Field(default=None, primary_key=True)
+    kind: CardKind = Field(sa_column=Column(EnumText(CardKind), nullable=False))
+    channel: str = Field(max_length=32)
+    conversation: str = Field(max_length=200, index=True)
+    question: str = Field(sa_column=Column(Text, nullable=False))
+    # [{"key", "label", "consequence"}]
+    options: list[dict[str, str]] = Field(sa_column=Column(Json, nullable=False))
+    state: CardState = Field(
+        default=CardState.open, sa_column=Column(EnumText(CardState), nullable=False, index=True)
+    )
+    answer: str | None = Field(default=None, sa_column=Column(Text))
+    answered_via: str | None = Field(default=None, max_length=32)
+    plan_id: int | None = Field(default=None, foreign_key="plan.id")
+    task_id: int | None = Field(default=None, foreign_key="task.id")
+    job_id: int | None = Field(default=None, foreign_key="job.id")
+    message_id: int | None = Field(default=None, foreign_key="message.id")
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    answered_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    expires_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
