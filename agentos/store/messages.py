@@ -1,0 +1,91 @@
+"""Messages in: stored first, then acknowledged, then handled, each exactly once."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from agentos.domain.states import MESSAGES, Actor, MessageState, check
+from agentos.domain.talk import Message, Outgoing
+from agentos.store import events, rows
+
+MESSAGE = rows.table_of(Message)
+OUTBOX = rows.table_of(Outgoing)
+_OPEN = (MessageState.received, MessageState.answering, MessageState.planning)
+
+
+def receive(connection: Connection, message: Message) -> Message | None:
+    """Store what came in; None when this update was stored before (a redelivery)."""
+    stored = rows.add_once(connection, message, unique=("channel", "external_id"))
+    if stored is not None:
+        events.record(connection, "message_received", at=message.received_at, message_id=stored.id)
+    return stored
+
+
+def get(connection: Connection, message_id: int) -> Message:
+    """The message with this id. Raises NotFound."""
+    return rows.get(connection, Message, message_id)
+
+
+def list_open(connection: Connection, *, conversation: str | None = None) -> list[Message]:
+    """What still waits for an answer, oldest first."""
+    statement = select(MESSAGE).where(MESSAGE.c.state.in_(_OPEN)).order_by(MESSAGE.c.id)
+    if conversation is not None:
+        statement = statement.where(MESSAGE.c.conversation == conversation)
+    return rows.fetch(connection, Message, statement)
+
+
+def move(connection: Connection, message_id: int, new: MessageState, *, at: datetime) -> None:
+    """Move a message on. Raises WrongState when it cannot go there."""
+    message = get(connection, message_id)
+    check(MESSAGES, message.state, new, by=Actor.front_desk, noun="message", name=message_id)
+    handled_at = at if new is MessageState.handled else None
+    rows.change(connection, Message, message_id, state=new, handled_at=handled_at)
+    events.record(connection, f"message_{new.value}", at=at, message_id=message_id)
+
+
+def set_triage(
+    connection: Connection, message_id: int, triage: dict[str, Any], *, by: str, at: datetime
+) -> None:
+    """Keep the decision, so that a restart does not ask for it again."""
+    rows.change(connection, Message, message_id, triage=triage, triaged_by=by)
+    data = {"by": by, "outcome": triage["decision"]["outcome"], "reason": triage["reason"]}
+    events.record(connection, "message_triaged", at=at, message_id=message_id, **data)
+
+
+def set_preview(connection: Connection, message_id: int, external_id: str) -> None:
+    """Remember what is on the screen already, so that the final answer takes its place."""
+    rows.change(connection, Message, message_id, preview_external_id=external_id)
+
+
+def edit(connection: Connection, *, channel: str, external_message_id: str, text: str) -> bool:
+    """Change the text of a message that is not handled yet; whether there was one."""
+    result = connection.execute(
+        update(MESSAGE)
+        .where(
+            MESSAGE.c.channel == channel,
+            MESSAGE.c.external_message_id == external_message_id,
+            MESSAGE.c.state == MessageState.received,
+        )
+        .values(text=text)
+    )
+    return result.rowcount > 0
+
+
+def recent_talk(
+    connection: Connection, conversation: str, *, before_id: int, limit: int = 10
+) -> list[tuple[datetime, str, str]]:
+    """The last things said, oldest first, as (when, "owner" or "agentos", text)."""
+    said = select(MESSAGE.c.received_at, MESSAGE.c.text).where(
+        MESSAGE.c.conversation == conversation, MESSAGE.c.id < before_id
+    )
+    ours = select(OUTBOX.c.created_at, OUTBOX.c.text).where(OUTBOX.c.conversation == conversation)
+    talk = [
+        (row[0], "owner", row[1])
+        for row in connection.execute(said.order_by(MESSAGE.c.id.desc()).limit(limit))
+    ]
+    talk += [
+        (row[0], "agentos", row[1])
+        for row in connection.execute(ours.order_by(OUTBOX.c.id.desc()).limit(limit))
+    ]
+    return sorted(talk)[-limit:]

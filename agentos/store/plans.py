@@ -1,0 +1,55 @@
+"""Plans: steps shown before anything starts."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from agentos.domain.plan import PlanDraft
+from agentos.domain.states import PLANS, Actor, PlanState, check
+from agentos.domain.work import Plan
+from agentos.store import events, rows
+
+PLAN = rows.table_of(Plan)
+
+
+def add(connection: Connection, plan: Plan) -> Plan:
+    """A new plan, proposed."""
+    made = rows.add(connection, plan)
+    events.record(
+        connection, "plan_proposed", at=plan.created_at, message_id=plan.message_id, plan_id=made.id
+    )
+    return made
+
+
+def get(connection: Connection, plan_id: int) -> Plan:
+    """The plan with this id. Raises NotFound."""
+    return rows.get(connection, Plan, plan_id)
+
+
+def find_changing(connection: Connection, conversation: str) -> Plan | None:
+    """The plan of a conversation that waits for the words of a change, or None."""
+    statement = (
+        select(PLAN)
+        .where(PLAN.c.conversation == conversation, PLAN.c.state == PlanState.changing)
+        .order_by(PLAN.c.id.desc())
+        .limit(1)
+    )
+    return rows.fetch_one(connection, Plan, statement)
+
+
+def move(connection: Connection, plan_id: int, new: PlanState, *, by: Actor, at: datetime) -> None:
+    """Move a plan on. Raises WrongState when `by` may not."""
+    plan = get(connection, plan_id)
+    check(PLANS, plan.state, new, by=by, noun="plan", name=plan_id)
+    rows.change(connection, Plan, plan_id, state=new, updated_at=at)
+    events.record(connection, f"plan_{new.value}", at=at, plan_id=plan_id)
+
+
+def revise(connection: Connection, plan_id: int, draft: PlanDraft, *, at: datetime) -> Plan:
+    """Put a new draft in the place of one that was being changed; its version goes up."""
+    plan = get(connection, plan_id)
+    move(connection, plan_id, PlanState.proposed, by=Actor.front_desk, at=at)
+    values: dict[str, Any] = draft.model_dump(mode="json")
+    rows.change(connection, Plan, plan_id, version=plan.version + 1, updated_at=at, **values)
+    return get(connection, plan_id)

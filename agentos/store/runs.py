@@ -1,0 +1,122 @@
+"""Runs: attempts at jobs. One at most is live for a job and for a worker; an index sees to it."""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from agentos.domain.states import LIVE_RUNS, RunState
+from agentos.domain.work import Job, Run, Worker
+from agentos.errors import LeaseLost
+from agentos.store import events, jobs, rows
+
+RUN = rows.table_of(Run)
+
+
+def start(
+    connection: Connection,
+    job: Job,
+    worker: Worker,
+    *,
+    now: datetime,
+    lease: timedelta,
+    model: str,
+    node: str,
+) -> Run | None:
+    """Claim a queued job for a worker and open its next run; None when it was taken before."""
+    assert job.id is not None and worker.id is not None
+    if not jobs.take(connection, job.id):
+        return None
+    run = rows.add(
+        connection,
+        Run(
+            job_id=job.id,
+            worker_id=worker.id,
+            number=job.attempts + 1,
+            token=secrets.token_hex(16),
+            node=node,
+            session_id=worker.session_id,
+            model=model,
+            started_at=now,
+            heartbeat_at=now,
+            lease_until=now + lease,
+        ),
+    )
+    events.record(
+        connection,
+        "run_started",
+        at=now,
+        job_id=job.id,
+        run_id=run.id,
+        task_id=job.task_id,
+        worker=worker.name,
+        number=run.number,
+    )
+    return run
+
+
+def get(connection: Connection, run_id: int) -> Run:
+    """The run with this id. Raises NotFound."""
+    return rows.get(connection, Run, run_id)
+
+
+def list_live(connection: Connection) -> list[Run]:
+    """All runs that are starting or running."""
+    statement = select(RUN).where(RUN.c.state.in_(LIVE_RUNS)).order_by(RUN.c.id)
+    return rows.fetch(connection, Run, statement)
+
+
+def list_for_job(connection: Connection, job_id: int) -> list[Run]:
+    """The attempts at a job, oldest first."""
+    return rows.fetch(connection, Run, select(RUN).where(RUN.c.job_id == job_id).order_by(RUN.c.id))
+
+
+def last_session(connection: Connection, job_id: int) -> str | None:
+    """The session of the newest run of a job that had one, for resuming it."""
+    statement = (
+        select(RUN.c.session_id)
+        .where(RUN.c.job_id == job_id, RUN.c.session_id.is_not(None))
+        .order_by(RUN.c.id.desc())
+        .limit(1)
+    )
+    found: str | None = connection.execute(statement).scalar()
+    return found
+
+
+def count_ended(connection: Connection, job_id: int, state: RunState) -> int:
+    """How many runs of a job ended in this way."""
+    statement = select(func.count()).where(RUN.c.job_id == job_id, RUN.c.state == state)
+    return int(connection.execute(statement).scalar_one())
+
+
+def change_live(connection: Connection, run: Run, **values: Any) -> None:
+    """Change a live run. Raises LeaseLost when it is not the live one any more."""
+    result = connection.execute(
+        update(RUN)
+        .where(RUN.c.id == run.id, RUN.c.token == run.token, RUN.c.state.in_(LIVE_RUNS))
+        .values(**values)
+    )
+    if result.rowcount != 1:
+        raise LeaseLost(run_id=run.id)
+
+
+def heartbeat(connection: Connection, run: Run, *, now: datetime, lease: timedelta) -> None:
+    """Renew the lease. Raises LeaseLost when the run is not the live one any more."""
+    change_live(connection, run, heartbeat_at=now, lease_until=now + lease)
+
+
+def settle(
+    connection: Connection, run: Run, state: RunState, *, at: datetime, detail: str | None
+) -> None:
+    """End a run. Raises LeaseLost when another took its place: then nothing is to be changed."""
+    change_live(connection, run, state=state, finished_at=at, detail=detail)
+    events.record(
+        connection,
+        "run_settled",
+        at=at,
+        job_id=run.job_id,
+        run_id=run.id,
+        outcome=state.value,
+        detail=detail,
+    )
