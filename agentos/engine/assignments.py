@@ -1,0 +1,109 @@
+"""What a worker is told: its system prompt, its folders, and the prompt of its job."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from agentos.config import Config
+from agentos.domain.frames import Access, Assignment, Turn
+from agentos.domain.work import Job, Run, Worker
+from agentos.errors import NotFound
+from agentos.home import Home
+from agentos.prompts import render
+from agentos.skills import load
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What a job that this one needed has left."""
+
+    job_id: int
+    title: str
+    result: str
+    files: list[str]
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """An assignment for the session and the turn for the job."""
+
+    assignment: Assignment
+    turn: Turn
+    artefacts: Path
+
+
+def brief(
+    *,
+    job: Job,
+    run: Run,
+    worker: Worker,
+    needs: list[Needed],
+    config: Config,
+    home: Home,
+    now: datetime,
+) -> Briefing:
+    """Put together all that a run needs. Reads files: not for the daemon's loop.
+
+    Raises NotFound for a skill that is not there, Misconfigured for one that is broken.
+    """
+    folder = home.job_folder(run.job_id)
+    artefacts = folder / "artefacts"
+    working = home.root / "workers" / worker.name if worker.persistent else folder / "work"
+    for each in (artefacts, working):
+        each.mkdir(parents=True, exist_ok=True)
+    assignment = Assignment(
+        backend=worker.backend,
+        model=run.model or worker.model,
+        system_prompt=_system_prompt(job, worker, working, config=config, home=home, now=now),
+        access=Access.work,
+        working_folder=str(working),
+        session_id=run.session_id,
+        heartbeat_seconds=config.engine.heartbeat_seconds,
+    )
+    prompt = render(
+        "job.md.j2",
+        title=job.title,
+        prompt=job.prompt,
+        needs=[
+            {"id": need.job_id, "title": need.title, "result": need.result, "files": need.files}
+            for need in needs
+        ],
+        artefacts=str(artefacts),
+        attempt=run.number,
+        resumed=run.number > 1,
+    )
+    turn = Turn(
+        turn_id=run.token,
+        prompt=prompt,
+        run_id=run.id,
+        transcript=str(folder / "transcript.jsonl"),
+        folders=[str(working), str(artefacts)],
+    )
+    return Briefing(assignment=assignment, turn=turn, artefacts=artefacts)
+
+
+def _system_prompt(
+    job: Job, worker: Worker, working: Path, *, config: Config, home: Home, now: datetime
+) -> str:
+    names = dict.fromkeys([*worker.skills, *job.skills])
+    skills = [(name, load(home, name).text) for name in names]
+    # A persistent worker's session outlives the job, so its folder comes with each task.
+    artefacts = "named in each task" if worker.persistent else str(working.parent / "artefacts")
+    return render(
+        "worker.md.j2",
+        soul=_read(home, "SOUL.md"),
+        manual=_read(home, "CLAUDE.md"),
+        core_memory=_read(home, "memory/core-memory.md"),
+        skills=skills,
+        working_folder=str(working),
+        artefacts=artefacts,
+        owner_name=config.owner.name,
+        today=now.astimezone(config.owner.zone).date().isoformat(),
+    )
+
+
+def _read(home: Home, name: str) -> str:
+    try:
+        return home.find(name).read_text(encoding="utf-8", errors="replace")
+    except NotFound:
+        return ""

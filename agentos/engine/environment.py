@@ -1,0 +1,51 @@
+"""The environment of a child: an allow-list. What is not named here does not reach a worker."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from agentos.backends.claude_access import ModelAccess
+
+_PASSED = (
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LOGNAME",
+    "NODE_EXTRA_CA_CERTS",
+    "NO_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "SHELL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "https_proxy",
+    "http_proxy",
+    "no_proxy",
+)
+
+
+def child_environment(
+    access: ModelAccess, *, home: Path, mark: str, base: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """All that a child gets to see."""
+    base = os.environ if base is None else base
+    chosen = {name: base[name] for name in _PASSED if name in base}
+    chosen.update({name: value for name, value in base.items() if name.startswith("LC_")})
+    # `pm` is beside this interpreter; a worker's shell finds it.
+    beside = str(Path(sys.executable).parent)
+    chosen["PATH"] = os.pathsep.join([beside, base.get("PATH", os.defpath)])
+    chosen["AGENTOS_HOME"] = str(home)
+    chosen["AGENTOS_CHILD"] = mark
+    chosen["DISABLE_AUTOUPDATER"] = "1"
+    chosen["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] = "1"
+    chosen["CLAUDE_AGENT_SDK_SKIP_VERSION_CHECK"] = "1"
+    chosen["PYTHONDONTWRITEBYTECODE"] = "1"
+    if access.config_folder is not None:
+        chosen["CLAUDE_CONFIG_DIR"] = str(access.config_folder)
+    chosen.update(access.variables)
+    return chosen

@@ -1,0 +1,62 @@
+"""After a start: what the last daemon left live goes on, and what it left running is ended."""
+
+import os
+import signal
+from contextlib import suppress
+from datetime import datetime
+
+import psutil
+from sqlalchemy import Connection
+
+from agentos import log as logs
+from agentos.domain.states import Actor, JobState, RunState, TaskState, WorkerState
+from agentos.store import jobs, outbox, runs, tasks, workers
+
+log = logs.get(__name__)
+
+
+def recover(connection: Connection, *, at: datetime, max_crashes: int) -> list[int]:
+    """Queue again the jobs whose runs were interrupted; returns their ids.
+
+    A crash of the daemon is no fault of the job's; but a job that was live in `max_crashes` crashes
+    may be their cause, so it is set aside as failed.
+    """
+    again = []
+    for run in runs.list_live(connection):
+        runs.settle(connection, run, RunState.interrupted, at=at, detail="the daemon ended")
+        worker = workers.get(connection, run.worker_id)
+        state = WorkerState.idle if worker.persistent else WorkerState.retired
+        session_id = run.session_id or worker.session_id
+        workers.change(connection, run.worker_id, state=state, session_id=session_id)
+        job = jobs.get(connection, run.job_id)
+        if job.state is not JobState.running:
+            continue
+        if runs.count_ended(connection, run.job_id, RunState.interrupted) >= max_crashes:
+            error = f"the daemon ended {max_crashes} times while it ran"
+            jobs.move(connection, run.job_id, JobState.failed, by=Actor.engine, at=at, error=error)
+            tasks.follow_job(connection, job.task_id, TaskState.failed, at=at)
+            continue
+        jobs.move(connection, run.job_id, JobState.queued, by=Actor.engine, at=at, run_at=None)
+        tasks.follow_job(connection, job.task_id, TaskState.pending, at=at)
+        again.append(run.job_id)
+    uncertain = outbox.recover(connection)
+    log.info("recovered", jobs=again, uncertain_sends=uncertain)
+    return again
+
+
+def end_orphans(mark: str) -> int:
+    """End processes that a dead daemon of this home left behind; returns how many.
+
+    They are known by their environment. To be called before any child of ours is started.
+    """
+    ended = 0
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        with suppress(psutil.Error, OSError):
+            if process.environ().get("AGENTOS_CHILD", "").startswith(f"{mark}:"):
+                process.send_signal(signal.SIGKILL)
+                ended += 1
+    if ended:
+        log.warning("orphans_ended", count=ended)
+    return ended
