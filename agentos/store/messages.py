@@ -89,3 +89,29 @@ def recent_talk(
         for row in connection.execute(ours.order_by(OUTBOX.c.id.desc()).limit(limit))
     ]
     return sorted(talk)[-limit:]
+
+
+def find_before(connection: Connection, conversation: str, *, before_id: int) -> Message | None:
+    """The owner's message before this one in a conversation, or None."""
+    statement = (
+        select(MESSAGE)
+        .where(MESSAGE.c.conversation == conversation, MESSAGE.c.id < before_id)
+        .order_by(MESSAGE.c.id.desc())
+        .limit(1)
+    )
+    return rows.fetch_one(connection, Message, statement)
+
+
+def find_by_external_message(
+    connection: Connection, *, channel: str, external_message_id: str
+) -> Message | None:
+    """The message that a channel knows under this id, or None; the newest when several do."""
+    statement = (
+        select(MESSAGE)
+        .where(
+            MESSAGE.c.channel == channel, MESSAGE.c.external_message_id == external_message_id
+        )
+        .order_by(MESSAGE.c.id.desc())
+        .limit(1)
+    )
+    return rows.fetch_one(connection, Message, statement)

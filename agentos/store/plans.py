@@ -3,14 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, String, cast, exists, literal, select
 
 from agentos.domain.plan import PlanDraft
 from agentos.domain.states import PLANS, Actor, PlanState, check
+from agentos.domain.talk import Outgoing
 from agentos.domain.work import Plan
 from agentos.store import events, rows
 
 PLAN = rows.table_of(Plan)
+OUTBOX = rows.table_of(Outgoing)
 
 
 def add(connection: Connection, plan: Plan) -> Plan:
@@ -53,3 +55,11 @@ def revise(connection: Connection, plan_id: int, draft: PlanDraft, *, at: dateti
     values: dict[str, Any] = draft.model_dump(mode="json")
     rows.change(connection, Plan, plan_id, version=plan.version + 1, updated_at=at, **values)
     return get(connection, plan_id)
+
+
+def list_unclosed(connection: Connection) -> list[Plan]:
+    """Approved plans whose end has not been told: there is no outbox row `plan-done:<id>`."""
+    key = literal("plan-done:").concat(cast(PLAN.c.id, String))
+    told = exists().where(OUTBOX.c.key == key)
+    statement = select(PLAN).where(PLAN.c.state == PlanState.approved, ~told).order_by(PLAN.c.id)
+    return rows.fetch(connection, Plan, statement)
