@@ -50,7 +50,7 @@ def clock() -> VirtualClock:
 @pytest.fixture
 async def model() -> AsyncIterator[StandinProcess]:
     """A Messages API stand-in of its own."""
-    async with await StandinProcess.start("messages", args=["--with-parent"]) as standin:
+    async with await StandinProcess.start("messages") as standin:
         yield standin
 
 

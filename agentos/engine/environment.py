@@ -47,5 +47,8 @@ def child_environment(
     chosen["PYTHONDONTWRITEBYTECODE"] = "1"
     if access.config_folder is not None:
         chosen["CLAUDE_CONFIG_DIR"] = str(access.config_folder)
+    for name in ("NO_PROXY", "no_proxy"):
+        # The model may be on loopback, and no proxy knows our loopback.
+        chosen[name] = ",".join(part for part in (base.get(name), "127.0.0.1,localhost") if part)
     chosen.update(access.variables)
     return chosen

@@ -8,7 +8,7 @@ from agentos.errors import AgentosError
 from agentos.standins.bot.app import BotStandin
 from agentos.standins.messages.app import MessagesStandin
 from agentos.standins.script import Script, load_script
-from agentos.standins.serving import serve
+from agentos.loopback.serving import serve
 
 
 def main() -> int:

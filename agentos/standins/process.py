@@ -1,127 +1,26 @@
 """A stand-in as a child process: start it, learn its url, stop it."""
 
-import asyncio
-import json
-import os
-import select
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
-from datetime import timedelta
-from pathlib import Path
-from types import TracebackType
-from typing import IO, Literal, Self
+from typing import Literal, Self
 
-from agentos.errors import Misconfigured
+from agentos.loopback.process import LoopbackProcess
 
 Kind = Literal["messages", "bot"]
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-_KEPT_VARIABLES = ("PATH", "HOME", "LANG")
-_START_WITHIN = timedelta(seconds=20)
 
-
-class StandinProcess:
+class StandinProcess(LoopbackProcess):
     """One running stand-in. It dies with this process, also when that is killed."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], *, kind: Kind, complaints: IO[bytes]
-    ) -> None:
-        self._process = process
-        self._kind = kind
-        self._complaints = complaints
-        self.url = ""
-
     @classmethod
-    async def start(
-        cls, kind: Kind, *, args: Sequence[str] = (), within: timedelta = _START_WITHIN
-    ) -> Self:
+    async def start(cls, kind: Kind, *, args: Sequence[str] = ()) -> Self:
         """Start one and wait until it listens; `args` go to `python -m agentos.standins KIND`."""
-        standin = cls._spawn(kind, args=args)
-        await asyncio.to_thread(standin._await_url, within=within)
-        return standin
+        return await cls.launch(_arguments(kind, args), name=f"the {kind} stand-in")
 
     @classmethod
-    def start_blocking(
-        cls, kind: Kind, *, args: Sequence[str] = (), within: timedelta = _START_WITHIN
-    ) -> Self:
+    def start_blocking(cls, kind: Kind, *, args: Sequence[str] = ()) -> Self:
         """The same for callers without an event loop."""
-        standin = cls._spawn(kind, args=args)
-        standin._await_url(within=within)
-        return standin
-
-    @property
-    def pid(self) -> int:
-        """The process id, for those who measure or kill it."""
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the process is still there."""
-        return self._process.poll() is None
-
-    async def stop(self) -> None:
-        """End it. Stopping twice is fine."""
-        await asyncio.to_thread(self.stop_blocking)
-
-    def stop_blocking(self) -> None:
-        """The same for callers without an event loop."""
-        if self.running:
-            self._process.kill()  # nothing to lose: a stand-in keeps nothing
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout, self._complaints):
-            if pipe is not None:
-                pipe.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.stop()
-
-    @classmethod
-    def _spawn(cls, kind: Kind, *, args: Sequence[str]) -> Self:
-        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
-        process = subprocess.Popen(
-            [sys.executable, "-m", "agentos.standins", kind, "--with-parent", *args],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            env=_clean_environment(),
-        )
-        return cls(process, kind=kind, complaints=complaints)
-
-    def _await_url(self, *, within: timedelta) -> None:
-        assert self._process.stdout is not None
-        line = _first_line(self._process.stdout, within=within)
-        if not line:
-            self._process.kill()
-            self._process.wait()
-            self._complaints.seek(0)
-            told = self._complaints.read().decode(errors="replace").strip().splitlines()
-            self.stop_blocking()
-            raise Misconfigured(
-                where=f"the {self._kind} stand-in",
-                problem=told[-1] if told else f"it did not start within {within}",
-                mend="Correct that and start it again.",
-            )
-        self.url = json.loads(line)["url"]
+        return cls.launch_blocking(_arguments(kind, args), name=f"the {kind} stand-in")
 
 
-def _first_line(pipe: IO[bytes], *, within: timedelta) -> bytes:
-    """The first line, or b"" when the pipe ends or the time is up."""
-    readable, _, _ = select.select([pipe], [], [], within.total_seconds())
-    return pipe.readline() if readable else b""
-
-
-def _clean_environment() -> dict[str, str]:
-    """Nothing of the parent's secrets: where programs, modules and the home are, and no more."""
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    roots = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**kept, "PYTHONPATH": os.pathsep.join(roots)}
+def _arguments(kind: Kind, args: Sequence[str]) -> list[str]:
+    return ["-m", "agentos.standins", kind, "--with-parent", *args]

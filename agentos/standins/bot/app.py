@@ -22,7 +22,7 @@ from agentos.standins.bot.webhook import Carrier
 from agentos.standins.bot.world import World
 from agentos.standins.controls import ControlRefused, read_body, refuse
 from agentos.standins.recording import Record, Recording
-from agentos.standins.serving import Silence
+from agentos.loopback.serving import Silence
 
 _BLOCKED = "bot was blocked by the user"
 _FAKE_PIECE = 65536

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from agentos.standins.messages.answer import events_of
 from agentos.standins.script import Fault, FaultKind, Reply
-from agentos.standins.serving import Silence, cut
+from agentos.loopback.serving import Silence, cut
 
 Json = dict[str, Any]
 
