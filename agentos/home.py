@@ -107,6 +107,11 @@ class Home:
         return self.root / "claude"
 
     @property
+    def worker_home(self) -> Path:
+        """What a worker's programs take for the home folder."""
+        return self.root / "worker-home"
+
+    @property
     def desk(self) -> Path:
         """The working folder of the front desk's sessions; it stays empty."""
         return self.root / "desk"
@@ -126,6 +131,7 @@ class Home:
                 self.logs,
                 self.run,
                 self.desk,
+                self.worker_home,
                 self.claude_config,
                 self.core_memory_file.parent,
             ):

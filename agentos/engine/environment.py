@@ -44,8 +44,12 @@ def child_environment(
     chosen["DISABLE_AUTOUPDATER"] = "1"
     chosen["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] = "1"
     chosen["CLAUDE_AGENT_SDK_SKIP_VERSION_CHECK"] = "1"
-    chosen["PYTHONDONTWRITEBYTECODE"] = "1"
+    # About ten seconds of tries; what is still down then is told, and tried again by the engine.
+    chosen["CLAUDE_CODE_MAX_RETRIES"] = "4"
     if access.config_folder is not None:
+        # A home of their own: no start file of the owner's shell runs in a worker, with the tokens
+        # it may export. Only the CLI's own login needs the real one.
+        chosen["HOME"] = str(home / "worker-home")
         chosen["CLAUDE_CONFIG_DIR"] = str(access.config_folder)
     for name in ("NO_PROXY", "no_proxy"):
         # The model may be on loopback, and no proxy knows our loopback.

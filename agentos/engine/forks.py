@@ -79,12 +79,12 @@ class ForkServer:
 
     async def close(self) -> None:
         """Let it end its children and itself."""
-        if self._control is not None:
-            self._control.close()
-            self._control = None
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
+        if self._control is not None:
+            self._control.close()
+            self._control = None
         process, self._process = self._process, None
         if process is not None:
             try:
@@ -92,6 +92,8 @@ class ForkServer:
             except subprocess.TimeoutExpired:
                 process.kill()
                 await asyncio.to_thread(process.wait)
+        self._lost_all()
+        await asyncio.sleep(0)  # the closed connections are let go in the loop's next round
 
     async def _ensure(self) -> None:
         if self._process is not None and self._process.poll() is None and self._control:
