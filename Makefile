@@ -1,0 +1,77 @@
+# `make run` and `make test` need Python >= 3.11 and make; they bring everything else into $(VENV).
+#
+#   VENV=path     another place for the virtual environment
+#   PYTHON=path   another Python to make it with
+#   ARGS="…"      more arguments for pytest (make test) or agentos (make run)
+
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 "$(BIN)/python" -m pip install --quiet --constraint constraints.txt
+# Packages that are built here get pinned tools, too.
+PINNED := --build-constraint constraints.txt
+INPUTS := pyproject.toml constraints.txt
+
+# An environment whose Python is gone (an upgrade, a moved folder) has nothing installed.
+$(shell [ -x "$(BIN)/python" ] || rm -f "$(VENV)/.installed" "$(VENV)/.installed-dev")
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check format-check lint types imports dockerfile format pins clean
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+run: $(VENV)/.installed ## Talk to it; without a terminal, run it as a service
+	@if [ -t 0 ]; then exec "$(BIN)/agentos" chat $(ARGS); else exec "$(BIN)/agentos" up $(ARGS); fi
+
+demo: $(VENV)/.installed ## See it do everything once, without any key
+	@"$(BIN)/agentos" demo $(ARGS)
+
+test: $(VENV)/.installed-dev ## Run all tests
+	@"$(BIN)/python" -m pytest -n auto $(ARGS)
+
+check: format-check lint types imports dockerfile ## Formatting, linters, types, layers
+
+format-check: $(VENV)/.installed-dev
+	@echo "ruff format --check" && "$(BIN)/ruff" format --check --quiet .
+
+lint: $(VENV)/.installed-dev
+	@echo "ruff check" && "$(BIN)/ruff" check --quiet .
+
+types: $(VENV)/.installed-dev
+	@echo "mypy --strict" && "$(BIN)/mypy" --no-error-summary
+
+imports: $(VENV)/.installed-dev
+	@echo "lint-imports" && PYTHONPATH=. "$(BIN)/lint-imports" --no-cache
+
+dockerfile: $(VENV)/.installed-dev
+	@echo "hadolint" && "$(BIN)/hadolint" Dockerfile
+
+format: $(VENV)/.installed-dev ## Format the code and mend what can be mended
+	@"$(BIN)/ruff" format . && "$(BIN)/ruff" check --fix .
+
+pins: ## Renew constraints.txt with the newest versions that fit together
+	@.ci/pins
+
+clean: ## Remove what make and the tools made here
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . \( -name .git -o -path "./$(VENV)" \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	@if [ -f "$(VENV)/.made-by-make" ]; then rm -rf "$(VENV)"; fi
+
+$(BIN)/python:
+	@.ci/venv "$(VENV)" "$(PYTHON)"
+
+# pip itself is pinned as well: the one that comes with Python may be too old for this.
+$(VENV)/.installed: $(INPUTS) | $(BIN)/python
+	@echo "Installing agentos into $(VENV): about 180 MB to fetch, 500 MB on disk, once."
+	@$(PIP) pip
+	@$(PIP) $(PINNED) --editable .
+	@touch "$@"
+
+$(VENV)/.installed-dev: $(INPUTS) | $(BIN)/python
+	@echo "Installing agentos and what its tests need into $(VENV): about 250 MB to fetch, 750 MB on disk, once."
+	@$(PIP) pip
+	@$(PIP) $(PINNED) --group dev --editable .
+	@touch "$(VENV)/.installed" "$@"
