@@ -1,0 +1,67 @@
+"""The prompts: one `*.md.j2` file each, rendered strictly. No prompt text lives in Python.
+
+What comes from outside a prompt (a message, a memory, a result) goes through the filter `fenced`,
+so that nothing in it can open or close one of the tags that hold it.
+"""
+
+import re
+import unicodedata
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+_TAGS = (
+    "change",
+    "files",
+    "manual",
+    "memory",
+    "message",
+    "need",
+    "plan",
+    "request",
+    "skill",
+    "soul",
+    "talk",
+    "task",
+    "waiting",
+    "work",
+)
+# What no terminal, no model and no JSON encoder has a use for; tab and line feed stay.
+_DROPPED_CATEGORIES = ("Cc", "Cs")
+
+
+def fenced(text: object, *tags: str) -> str:
+    """A text that cannot leave the tag it is put into: a tag of ours in it begins with `&lt;`.
+
+    With `tags`, only those are meant: for a text that holds others of ours on purpose. Control
+    characters and halves of surrogate pairs are dropped, line ends become line feeds.
+    """
+    plain = str(text).replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(
+        char
+        for char in plain
+        if char in "\n\t" or unicodedata.category(char) not in _DROPPED_CATEGORIES
+    )
+    names = "|".join(tags or _TAGS)
+    return re.sub(rf"<(?=/?\s*(?:{names})\b)", "&lt;", kept, flags=re.IGNORECASE)
+
+
+def one_line(text: object) -> str:
+    """The same on a single line, for titles and names: a line of its own may mean something."""
+    return " ".join(fenced(text).split())
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
+    undefined=StrictUndefined,
+    autoescape=False,  # noqa: S701 - the reader is a model, not a browser
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters["fenced"] = fenced
+_ENVIRONMENT.filters["one_line"] = one_line
+
+
+def render(name: str, **values: object) -> str:
+    """Fill a template of this folder. A value that is missing raises, rather than leave a hole."""
+    return _ENVIRONMENT.get_template(name).render(**values).strip()
