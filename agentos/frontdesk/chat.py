@@ -1,0 +1,192 @@
+"""The chat: one session a conversation that answers, without tools, and remembers the talk."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from agentos import log as logs
+from agentos.config import Config
+from agentos.domain.frames import Access, Assignment, TurnEnded
+from agentos.domain.ledger import Purpose
+from agentos.domain.ports import Clock
+from agentos.domain.states import MessageState
+from agentos.domain.talk import Message
+from agentos.domain.work import Worker
+from agentos.engine.sessions import Session, Sessions
+from agentos.frontdesk import effects, words
+from agentos.frontdesk.errands import Resting
+from agentos.frontdesk.intake import Intake
+from agentos.frontdesk.preview import Preview
+from agentos.frontdesk.surroundings import Surroundings, look_around, read_owner_file
+from agentos.home import Home
+from agentos.prompts import render
+from agentos.store import messages, workers
+from agentos.store.database import Database
+
+log = logs.get(__name__)
+TIMEOUT = timedelta(seconds=120)
+
+
+@dataclass
+class _Talk:
+    """An open session and the system prompt it was opened with."""
+
+    session: Session
+    system_prompt: str
+
+
+class Chat:
+    """Answers messages. Its sessions survive a restart: their ids are in the rows."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        *,
+        database: Database,
+        clock: Clock,
+        config: Config,
+        home: Home,
+        resting: Resting,
+    ) -> None:
+        self._sessions = sessions
+        self._database = database
+        self._clock = clock
+        self._config = config
+        self._home = home
+        self._resting = resting
+        self._talks: dict[str, _Talk] = {}
+
+    async def answer(
+        self, message: Message, intake: Intake, *, preview: Preview, patience: timedelta = TIMEOUT
+    ) -> None:
+        """Answer a message and be done with it; when no model can, say why."""
+        worker = await self._worker(message.conversation)
+        session = await self._session(message.conversation, worker)
+        self._resting.busy(session)
+        ended = await self._turn(session, worker, message, intake, preview, patience)
+        self._resting.idle(session)
+        await preview.end()
+        at = self._clock.now()
+        await self._database.write(
+            lambda connection: _say(connection, message, ended, worker, session.session_id, at=at)
+        )
+
+    async def _turn(
+        self,
+        session: Session,
+        worker: Worker,
+        message: Message,
+        intake: Intake,
+        preview: Preview,
+        patience: timedelta,
+    ) -> TurnEnded:
+        known = session.session_id
+        prompt = await self._prompt(message, intake, since=worker.last_used_at if known else None)
+        ended = await session.turn(prompt, timeout=patience, on_text=preview.show)
+        forgot = known is not None and session.lost and session.session_id != known
+        if not forgot or ended.failure is not None:
+            return ended
+        # The session was gone, and the one in its place was not told what had been said before.
+        log.warning("chat_session_lost", conversation=message.conversation)
+        prompt = await self._prompt(message, intake, since=None)
+        return await session.turn(prompt, timeout=patience, on_text=preview.show)
+
+    async def _prompt(self, message: Message, intake: Intake, *, since: datetime | None) -> str:
+        around = await look_around(
+            message,
+            database=self._database,
+            home=self._home,
+            now=self._clock.now(),
+            zone=self._config.owner.zone,
+            since=since,
+        )
+        return turn_prompt(intake, around, fresh=since is None)
+
+    async def _worker(self, conversation: str) -> Worker:
+        at = self._clock.now()
+        model = self._config.models.work
+        return await self._database.write(
+            lambda connection: workers.desk(
+                connection, f"chat-{conversation}"[:200], model=model, at=at
+            )
+        )
+
+    async def _session(self, conversation: str, worker: Worker) -> Session:
+        """The session of a conversation; a new child when what it is told at the start changed."""
+        system_prompt = await asyncio.to_thread(
+            system_prompt_of, self._home, owner_name=self._config.owner.name
+        )
+        talk = self._talks.get(conversation)
+        if talk is not None and talk.system_prompt == system_prompt:
+            return talk.session
+        if talk is not None:
+            await talk.session.close()
+        assignment = Assignment(
+            backend=worker.backend,
+            model=worker.model,
+            system_prompt=system_prompt,
+            access=Access.none,
+            working_folder=str(self._home.desk),
+            session_id=worker.session_id,
+            stream_text=True,
+        )
+        session = self._sessions.open(assignment, title="chat")
+        self._talks[conversation] = _Talk(session=session, system_prompt=system_prompt)
+        return session
+
+
+def system_prompt_of(home: Home, *, owner_name: str) -> str:
+    """Who the chat is: SOUL.md, CLAUDE.md, core memory, and how to answer here. Reads files."""
+    return render(
+        "chat.md.j2",
+        owner_name=owner_name,
+        soul=read_owner_file(home, "SOUL.md"),
+        manual=read_owner_file(home, "CLAUDE.md"),
+        core_memory=read_owner_file(home, "memory/core-memory.md"),
+    )
+
+
+def turn_prompt(intake: Intake, around: Surroundings, *, fresh: bool) -> str:
+    """What the chat reads for one message."""
+    return render(
+        "chat_turn.md.j2",
+        fresh=fresh,
+        talk=around.talk,
+        work=around.work,
+        cards=around.cards,
+        files=intake.files,
+        reply_to=around.reply_to,
+        forwarded_from=intake.forwarded_from,
+        text=intake.shown,
+        **around.times(),
+    )
+
+
+def _say(
+    connection: Connection,
+    message: Message,
+    ended: TurnEnded,
+    worker: Worker,
+    session_id: str | None,
+    *,
+    at: datetime,
+) -> None:
+    assert message.id is not None and worker.id is not None
+    if messages.get(connection, message.id).state is MessageState.handled:
+        return
+    if ended.failure is None:
+        text = ended.text.strip() or words.EMPTY_ANSWER
+        workers.change(
+            connection,
+            worker.id,
+            session_id=session_id,
+            session_job_count=worker.session_job_count + 1,
+            last_used_at=at,
+        )
+    else:
+        log.warning("chat_failed", failure=ended.failure.value, problem=ended.problem)
+        text = words.no_answer(words.cause(ended))
+    effects.record_usage(connection, ended.usage, purpose=Purpose.chat, message=message, at=at)
+    effects.reply(connection, message, text, key="answer", at=at)

@@ -1,0 +1,335 @@
+"""What follows from a decision: rows, written in one transaction each. No model, no waiting.
+
+Every key is made of the message's id, so that doing the same again after a crash adds nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from agentos.domain.frames import TurnUsage
+from agentos.domain.ledger import Purpose, Usage
+from agentos.domain.states import MessageState
+from agentos.domain.talk import Card, CardKind, Message
+from agentos.domain.triage import BigWork, Clarify, Defer, QuickWork, Respond
+from agentos.domain.work import Job, JobKind, Plan, Task
+from agentos.frontdesk import words
+from agentos.frontdesk.intake import File, Intake
+from agentos.frontdesk.triage import Decided
+from agentos.prompts import render
+from agentos.store import cards, jobs, messages, outbox, rows, tasks, usage
+
+# A brief carries the owner's own words up to this length; longer ones are in a file.
+_LONGEST_WORDS = 6_000
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How work is done here: the model, how long a job may take, and the owner's zone."""
+
+    model: str
+    timeout: timedelta
+    zone: ZoneInfo
+
+
+def say(connection: Connection, message: Message, text: str, *, key: str, at: datetime) -> None:
+    """Say something about a message; `key` tells what it is."""
+    outbox.say(
+        connection,
+        key=f"{key}:{message.id}",
+        conversation=message.conversation,
+        text=text,
+        at=at,
+        message_id=message.id,
+    )
+
+
+def decide(
+    connection: Connection,
+    message: Message,
+    decided: Decided,
+    intake: Intake,
+    *,
+    ways: Ways,
+    at: datetime,
+) -> bool:
+    """Keep a decision and do what follows from it; False when the owner changed the message.
+
+    For an answer and for a plan that is only the next state: a model has to be asked first.
+    """
+    assert message.id is not None
+    now = messages.get(connection, message.id)
+    if now.state is not MessageState.received:
+        return True
+    if now.text != message.text:
+        return False
+    triage = decided.triage.model_dump(mode="json")
+    messages.set_triage(connection, message.id, triage, by=decided.by, at=at)
+    record_usage(connection, decided.usage, purpose=Purpose.triage, message=message, at=at)
+    if decided.cause is not None and decided.tell:
+        say(connection, message, words.outage(decided.cause), key="outage", at=at)
+    make_excuses(connection, message, intake.excuses, at=at)
+    match decided.triage.decision:
+        case Respond():
+            messages.move(connection, message.id, MessageState.answering, at=at)
+        case BigWork():
+            messages.move(connection, message.id, MessageState.planning, at=at)
+        case QuickWork() as work:
+            _start_work(connection, message, work, intake, ways=ways, at=at)
+        case Clarify() as clarify:
+            _ask(connection, message, clarify, at=at)
+        case Defer() as defer:
+            _remind_later(connection, message, defer, zone=ways.zone, at=at)
+    return True
+
+
+def finish(connection: Connection, message: Message, *, at: datetime) -> None:
+    """Nothing is left to do for a message; again is the same as once."""
+    assert message.id is not None
+    if messages.get(connection, message.id).state is not MessageState.handled:
+        messages.move(connection, message.id, MessageState.handled, at=at)
+
+
+def reply(connection: Connection, message: Message, text: str, *, key: str, at: datetime) -> None:
+    """Say the one thing there is to say, and be done with the message."""
+    say(connection, message, text, key=key, at=at)
+    finish(connection, message, at=at)
+
+
+def make_excuses(
+    connection: Connection, message: Message, excuses: Sequence[str], *, at: datetime
+) -> None:
+    """Tell what of a message could not be taken."""
+    for number, excuse in enumerate(excuses, start=1):
+        say(connection, message, excuse, key=f"excuse-{number}", at=at)
+
+
+def record_usage(
+    connection: Connection,
+    used: TurnUsage | None,
+    *,
+    purpose: Purpose,
+    message: Message,
+    at: datetime,
+) -> None:
+    """Write down what a turn of a model used, when it used anything."""
+    if used is None or not (used.input_tokens or used.output_tokens or used.cost_usd):
+        return
+    row = Usage(
+        purpose=purpose, backend="claude", message_id=message.id, at=at, **used.model_dump()
+    )
+    usage.record(connection, row)
+
+
+def start_steps(
+    connection: Connection, plan: Plan, *, files: Sequence[File], ways: Ways, at: datetime
+) -> list[Job]:
+    """Make a task and a job of each step of a plan."""
+    made: list[Job] = []
+    for number, step in enumerate(plan.steps, start=1):
+        brief = render(
+            "brief.md.j2",
+            prompt=step["prompt"],
+            goal=plan.goal,
+            number=number,
+            total=len(plan.steps),
+            words=None,
+            forwarded_from=None,
+            files=files,
+        )
+        task = Task(
+            plan_id=plan.id,
+            title=step["title"],
+            kind=step["kind"],
+            brief=step["prompt"],
+            created_at=at,
+            updated_at=at,
+        )
+        job = Job(
+            key=f"plan:{plan.id}:{number - 1}",
+            title=step["title"],
+            prompt=brief,
+            priority=1,
+            task_id=tasks.add(connection, task).id,
+            plan_id=plan.id,
+            message_id=plan.message_id,
+            conversation=plan.conversation,
+            model=ways.model,
+            timeout_seconds=int(ways.timeout.total_seconds()),
+            created_at=at,
+        )
+        needs = [made[needed].id or 0 for needed in step["after"]]
+        made.append(jobs.enqueue(connection, job, needs=needs))
+    return made
+
+
+def _start_work(
+    connection: Connection,
+    message: Message,
+    work: QuickWork,
+    intake: Intake,
+    *,
+    ways: Ways,
+    at: datetime,
+) -> None:
+    task = Task(title=work.title, kind=work.kind, brief=work.prompt, created_at=at, updated_at=at)
+    job = Job(
+        key=f"message:{message.id}",
+        title=work.title,
+        prompt=_brief(work, intake),
+        priority=1,
+        task_id=tasks.add(connection, task).id,
+        message_id=message.id,
+        conversation=message.conversation,
+        model=ways.model,
+        timeout_seconds=int(ways.timeout.total_seconds()),
+        created_at=at,
+    )
+    queued = jobs.enqueue(connection, job)
+    outbox.say(
+        connection,
+        key=f"ack:{message.id}",
+        conversation=message.conversation,
+        text=words.on_it(work.title, queued.id),
+        at=at,
+        message_id=message.id,
+        job_id=queued.id,
+    )
+    finish(connection, message, at=at)
+
+
+def _brief(work: QuickWork, intake: Intake) -> str:
+    own_words = intake.shown[:_LONGEST_WORDS]
+    return render(
+        "brief.md.j2",
+        prompt=work.prompt,
+        goal=None,
+        number=1,
+        total=1,
+        words=own_words if own_words and own_words != work.prompt else None,
+        forwarded_from=intake.forwarded_from,
+        files=intake.files,
+    )
+
+
+def _ask(connection: Connection, message: Message, clarify: Clarify, *, at: datetime) -> None:
+    options = [
+        {"key": key, "label": label, "consequence": ""}
+        for key, label in zip("abcd", clarify.options, strict=False)
+    ]
+    card = Card(
+        kind=CardKind.clarify,
+        channel=message.channel,
+        conversation=message.conversation,
+        question=clarify.question,
+        options=options,
+        message_id=message.id,
+        created_at=at,
+    )
+    show(connection, card, text=clarify.question, key=f"clarify:{message.id}", at=at)
+    finish(connection, message, at=at)
+
+
+def show(
+    connection: Connection,
+    card: Card,
+    *,
+    text: str,
+    key: str,
+    at: datetime,
+    side_by_side: bool = False,
+) -> Card:
+    """Open a card, and say it with its buttons: each in a row of its own, or all in one."""
+    opened = cards.open_card(connection, card)
+    outbox.say(
+        connection,
+        key=key,
+        conversation=opened.conversation,
+        text=text,
+        at=at,
+        buttons=buttons_of(opened, side_by_side=side_by_side),
+        card_id=opened.id,
+        message_id=opened.message_id,
+    )
+    return opened
+
+
+def buttons_of(card: Card, *, side_by_side: bool) -> list[list[dict[str, str]]]:
+    """The rows of buttons of a card."""
+    row = [
+        {"label": option["label"], "data": f"card:{card.id}:{option['key']}"}
+        for option in card.options
+    ]
+    return [row] if side_by_side else [[button] for button in row]
+
+
+def settle_shown(connection: Connection, *, key: str, text: str, at: datetime) -> None:
+    """Let what was said with buttons show how it was decided, without them."""
+    shown = outbox.find_by_key(connection, key)
+    if shown is None:
+        return
+    outbox.say(
+        connection,
+        key=f"{key}:decided",
+        conversation=shown.conversation,
+        text=text,
+        at=at,
+        edits_id=shown.id,
+        silent=True,
+    )
+
+
+def _remind_later(
+    connection: Connection, message: Message, defer: Defer, *, zone: ZoneInfo, at: datetime
+) -> None:
+    job = Job(
+        key=f"message:{message.id}",
+        kind=JobKind.reminder,
+        title=f"Reminder: {defer.reminder}",
+        prompt=defer.reminder,
+        priority=0,
+        run_at=defer.at,
+        message_id=message.id,
+        conversation=message.conversation,
+        created_at=at,
+    )
+    queued = jobs.enqueue(connection, job)
+    due = defer.at.astimezone(zone)
+    outbox.say(
+        connection,
+        key=f"ack:{message.id}",
+        conversation=message.conversation,
+        text=words.reminded(defer.reminder, at=due, now=at.astimezone(zone)),
+        at=at,
+        message_id=message.id,
+        job_id=queued.id,
+    )
+    finish(connection, message, at=at)
+
+
+def rounds_of_questions(connection: Connection, message: Message) -> int:
+    """How many questions about the same request came right before a message."""
+    rounds = 0
+    current: Message | None = message
+    while current is not None and rounds < 10:
+        current = _before(connection, current)
+        outcome = ((current.triage or {}).get("decision") or {}) if current else {}
+        if outcome.get("outcome") != "clarify":
+            break
+        rounds += 1
+    return rounds
+
+
+def _before(connection: Connection, message: Message) -> Message | None:
+    """The message that led to this one: the one that a card was about, or the one just before."""
+    assert message.id is not None
+    kind, _, card_id = message.external_id.partition(":")
+    if kind == "card" and card_id.isdigit():
+        card = rows.find(connection, Card, int(card_id))
+        if card is None or card.message_id is None:
+            return None
+        return messages.get(connection, card.message_id)
+    return messages.find_before(connection, message.conversation, before_id=message.id)
