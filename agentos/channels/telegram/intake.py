@@ -1,0 +1,109 @@
+"""The intake: one update from Telegram, brought to where it belongs before it is confirmed."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import telegram
+from telegram import Bot, CallbackQuery, Update
+from telegram.constants import ChatType
+
+from agentos import log as logs
+from agentos.channels.telegram import words
+from agentos.channels.telegram.door import Door
+from agentos.channels.telegram.incoming import text_of, to_message
+from agentos.channels.telegram.presence import Presence
+from agentos.domain.ports import Clock, Reception
+from agentos.errors import AgentosError, StoreUnusable
+
+log = logs.get(__name__)
+
+_TOAST_LIMIT = 200
+
+
+class Intake:
+    """Takes updates in. Returns from each when what it said is committed."""
+
+    def __init__(self, bot: Bot, *, clock: Clock, door: Door, presence: Presence) -> None:
+        self._bot = bot
+        self._clock = clock
+        self._door = door
+        self._presence = presence
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.reception: Reception | None = None
+
+    async def take(self, update: Update) -> None:
+        """One update. Raises StoreUnusable when it cannot be kept now."""
+        if update.message is not None:
+            await self._said(update.message, update_id=update.update_id)
+        elif update.edited_message is not None:
+            await self._edited(update.edited_message)
+        elif update.callback_query is not None:
+            await self._tapped(update.callback_query)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _said(self, said: telegram.Message, *, update_id: int) -> None:
+        user = said.from_user
+        if said.chat.type != ChatType.PRIVATE or user is None or user.is_bot:
+            log.debug("telegram_not_private", chat_type=said.chat.type)
+            return
+        if not self._door.admits(user.id):
+            await self._door.knock(user, text=text_of(said), update_id=update_id)
+            return
+        message = to_message(said, update_id=update_id, at=self._clock.now())
+        if message is None or await self._door.was_pairing(message.text, update_id=update_id):
+            return
+        await self._received().receive(message)
+
+    async def _edited(self, edited: telegram.Message) -> None:
+        user = edited.from_user
+        if edited.chat.type != ChatType.PRIVATE or user is None or not self._door.admits(user.id):
+            return
+        await self._received().edited(
+            channel="telegram",
+            external_message_id=str(edited.message_id),
+            text=text_of(edited),
+        )
+
+    async def _tapped(self, query: CallbackQuery) -> None:
+        """A tap, answered with a few words at the button: whoever tapped waits for them."""
+        said = await self._tap(query)
+        self._soon(
+            self._presence.try_call(
+                "answerCallbackQuery",
+                lambda: self._bot.answer_callback_query(query.id, said[:_TOAST_LIMIT]),
+            )
+        )
+
+    async def _tap(self, query: CallbackQuery) -> str:
+        if not self._door.admits(query.from_user.id):
+            return words.NOT_FOR_YOU
+        noun, _, rest = (query.data or "").partition(":")
+        card, _, key = rest.partition(":")
+        if noun != "card" or not (card.isascii() and card.isdigit()) or not key:
+            return words.ODD_BUTTON
+        try:
+            return await self._received().tapped(card_id=int(card), key=key, via="telegram")
+        except StoreUnusable:
+            raise  # the update stays with Telegram until it can be kept
+        except AgentosError as error:
+            log.warning("tap_failed", card_id=int(card), key=key, error=str(error))
+            return str(error)
+
+    def _received(self) -> Reception:
+        assert self.reception is not None, "attach() comes before run()"
+        return self.reception
+
+    def _soon(self, work: Coroutine[Any, Any, Any]) -> None:
+        async def done() -> None:
+            await work
+
+        task = asyncio.create_task(done())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,78 @@
+"""Signs of life: a message was seen, an answer is being written. Best effort, all of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from telegram import Bot, ReactionTypeEmoji
+from telegram.constants import ChatAction, ReactionEmoji
+from telegram.error import TelegramError
+
+from agentos import log as logs
+from agentos.channels.telegram.refusals import is_unknown_method
+
+log = logs.get(__name__)
+
+# Telegram shows "typing" for five seconds; nobody believes it for more than a minute and a half.
+_TYPING_SECONDS = 4.5
+_TYPING_TIMES = 20
+
+
+class Presence:
+    """Reactions and "typing…" in the chats of one bot."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+        self._typing: dict[int, asyncio.Task[None]] = {}
+        self._missing: set[str] = set()
+
+    async def seen(self, chat_id: int, *, message_id: int | None) -> None:
+        """Show 👀 at the message, and that an answer is on its way."""
+        self.quiet(chat_id)
+        typing = asyncio.create_task(self._type(chat_id))
+        self._typing[chat_id] = typing
+        typing.add_done_callback(lambda task: self._forget(chat_id, task=task))
+        if message_id is not None:
+            eyes = [ReactionTypeEmoji(ReactionEmoji.EYES)]
+            await self.try_call(
+                "setMessageReaction",
+                lambda: self._bot.set_message_reaction(chat_id, message_id, eyes),
+            )
+
+    def quiet(self, chat_id: int) -> None:
+        """The answer is there: stop typing."""
+        if task := self._typing.pop(chat_id, None):
+            task.cancel()
+
+    async def try_call(self, method: str, call: Callable[[], Awaitable[Any]]) -> bool:
+        """Make a call that may fail, and none again of a kind that the server does not know."""
+        if method in self._missing:
+            return False
+        try:
+            await call()
+        except TelegramError as error:
+            if is_unknown_method(error):
+                self._missing.add(method)
+            log.debug("telegram_nicety_failed", method=method, error=error.message)
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Stop typing everywhere."""
+        tasks = list(self._typing.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _type(self, chat_id: int) -> None:
+        for _ in range(_TYPING_TIMES):
+            await self.try_call(
+                "sendChatAction", lambda: self._bot.send_chat_action(chat_id, ChatAction.TYPING)
+            )
+            if "sendChatAction" in self._missing:
+                return
+            await asyncio.sleep(_TYPING_SECONDS)
+
+    def _forget(self, chat_id: int, *, task: asyncio.Task[None]) -> None:
+        if self._typing.get(chat_id) is task:
+            del self._typing[chat_id]

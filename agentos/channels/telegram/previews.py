@@ -1,0 +1,114 @@
+"""Answers while they are being written: Telegram's own drafts, or edits where there are none."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from functools import partial
+
+from telegram import Bot
+from telegram.error import BadRequest, RetryAfter, TelegramError
+
+from agentos import log as logs
+from agentos.channels.telegram.formatting import Piece, styled, tail
+from agentos.channels.telegram.pace import Pace
+from agentos.channels.telegram.refusals import is_unknown_method, may_have_arrived, seconds_to_wait
+from agentos.domain.talk import Message
+from agentos.store import messages
+from agentos.store.database import Database
+
+log = logs.get(__name__)
+
+_DRAFT_SECONDS = 0.5
+_EDIT_SECONDS = 1.0
+_REMEMBERED = 200
+
+
+@dataclass
+class _Preview:
+    """What is known of one answer's preview. The lock keeps it from overtaking the answer."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    closed: bool = False
+    not_before: float = 0.0
+    # The message that shows it, when it is one.
+    external_id: str | None = None
+
+
+class Previews:
+    """The half-written answers of one bot."""
+
+    def __init__(self, bot: Bot, *, database: Database, pace: Pace) -> None:
+        self._bot = bot
+        self._database = database
+        self._pace = pace
+        self._drafts = True
+        self._open: dict[int, _Preview] = {}
+
+    async def show(self, message: Message, *, chat_id: int, text: str) -> None:
+        """Show the answer so far; dropped when the last one is still on its way or just came."""
+        assert message.id is not None
+        preview = self._of(message.id)
+        too_soon = preview.closed or preview.lock.locked()
+        if too_soon or time.monotonic() < preview.not_before or not text.strip():
+            return
+        async with preview.lock:
+            try:
+                await self._show(message.id, preview, chat_id=chat_id, piece=tail(styled(text)))
+            except TelegramError as error:
+                self._failed(preview, error=error)
+        # Counted from the end, so that a slow server is not asked more often than it answers.
+        pause = _DRAFT_SECONDS if self._drafts else _EDIT_SECONDS
+        preview.not_before = max(preview.not_before, time.monotonic() + pause)
+
+    async def finish(self, message_id: int) -> str | None:
+        """No more previews of this answer; returns the message that shows one, if that is known."""
+        preview = self._of(message_id)
+        preview.closed = True
+        async with preview.lock:
+            return preview.external_id
+
+    def forget(self, message_id: int) -> None:
+        """The answer has taken the preview's place."""
+        self._of(message_id).external_id = None
+
+    async def _show(
+        self, message_id: int, preview: _Preview, *, chat_id: int, piece: Piece
+    ) -> None:
+        if self._drafts:
+            # Within the id's 31 bits, and never 0.
+            draft_id = message_id % 2**31 or 1
+            await self._bot.send_message_draft(
+                chat_id, draft_id, piece.text, entities=piece.entities or None, read_timeout=5
+            )
+        elif not self._pace.spare(chat_id):
+            return
+        elif preview.external_id is not None:
+            await self._bot.edit_message_text(
+                piece.text, chat_id, int(preview.external_id), entities=piece.entities or None
+            )
+            self._pace.spend(chat_id)
+        else:
+            sent = await self._bot.send_message(
+                chat_id, piece.text, entities=piece.entities or None
+            )
+            self._pace.spend(chat_id)
+            preview.external_id = str(sent.message_id)
+            await self._database.write(
+                partial(messages.set_preview, message_id=message_id, external_id=str(sent.id))
+            )
+
+    def _failed(self, preview: _Preview, *, error: TelegramError) -> None:
+        log.debug("telegram_preview_failed", error=error.message)
+        if isinstance(error, RetryAfter):
+            preview.not_before = time.monotonic() + seconds_to_wait(error)
+        elif self._drafts and (is_unknown_method(error) or isinstance(error, BadRequest)):
+            log.info("telegram_drafts_unsupported", error=error.message)
+            self._drafts = False
+        elif not self._drafts and preview.external_id is None and may_have_arrived(error):
+            # A half-written answer may stand there under an id that is not known: not another.
+            preview.closed = True
+
+    def _of(self, message_id: int) -> _Preview:
+        if message_id not in self._open and len(self._open) >= _REMEMBERED:
+            del self._open[next(iter(self._open))]
+        return self._open.setdefault(message_id, _Preview())

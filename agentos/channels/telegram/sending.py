@@ -1,0 +1,235 @@
+"""Saying outbox rows on Telegram: new messages, edits, files, long texts in parts."""
+
+import asyncio
+import dataclasses
+import re
+from functools import partial
+
+from sqlalchemy import Connection
+from telegram import Bot, InputFile, Message, ReplyParameters
+from telegram.error import BadRequest as Refused
+from telegram.error import NetworkError
+
+from agentos import log as logs
+from agentos.channels.telegram import words
+from agentos.channels.telegram.formatting import shifted
+from agentos.channels.telegram.pace import Pace
+from agentos.channels.telegram.parts import Part, parts_of
+from agentos.channels.telegram.previews import Previews
+from agentos.channels.telegram.refusals import (
+    is_gone,
+    is_too_large,
+    is_unmodified,
+    translated,
+)
+from agentos.domain.talk import OutboxKind, Outgoing
+from agentos.errors import BadRequest, StoreUnusable
+from agentos.store import messages, outbox, rows
+from agentos.store.database import Database
+
+log = logs.get(__name__)
+
+# In `external_id` while a row of several parts is under way: how many are said, and the last id.
+_PROGRESS = re.compile(r"(?P<said>\d+)/(?P<last>\d+)")
+
+
+class Sender:
+    """Sends the outbox rows of one bot."""
+
+    def __init__(self, bot: Bot, *, database: Database, previews: Previews, pace: Pace) -> None:
+        self._bot = bot
+        self._database = database
+        self._previews = previews
+        self._pace = pace
+        # Ids of parts that were said but could not be written down: a full disk, most likely.
+        self._unwritten: dict[int, str] = {}
+
+    async def send(self, row: Outgoing, *, chat_id: int) -> str:
+        """Say a row; returns the id of its last message. Raises ChannelDown or BadRequest."""
+        parts = await asyncio.to_thread(parts_of, row)
+        if not parts:
+            raise BadRequest(problem="there is nothing to say in it")
+        if row.edits_id is not None and (edited := await self._edit(row, parts[-1], chat_id)):
+            return edited
+        return await self._send_parts(row, parts, chat_id=chat_id)
+
+    async def _send_parts(self, row: Outgoing, parts: list[Part], *, chat_id: int) -> str:
+        said, last = self._progress(row)
+        uncertain, reply = row.uncertain, await self._reply_to(row)
+        if said == 0 and (preview := await self._finish_preview(row, parts[0], chat_id)):
+            said, last, uncertain = 1, preview, False
+            await self._note(row, said=said, last=last, total=len(parts), preview=True)
+        for index in range(said, len(parts)):
+            part = parts[index]
+            if index > said:
+                await self._pace.turn(chat_id)
+            elif uncertain:
+                part = dataclasses.replace(part, piece=shifted(part.piece, note=words.SENT_AGAIN))
+            sent = await self._send_forgivingly(
+                part, chat_id=chat_id, silent=row.silent, reply=reply if index == 0 else None
+            )
+            last = str(sent.message_id)
+            await self._note(row, said=index + 1, last=last, total=len(parts))
+        assert row.id is not None
+        self._unwritten.pop(row.id, None)
+        return last
+
+    async def _send_forgivingly(
+        self, part: Part, *, chat_id: int, silent: bool, reply: ReplyParameters | None
+    ) -> Message:
+        """Send a part, and plainer forms of it when the server refuses its form."""
+        refusal: NetworkError | None = None
+        with translated(repeatable=False):
+            for form in part.easier():
+                try:
+                    sent = await self._send(form, chat_id=chat_id, silent=silent, reply=reply)
+                    self._pace.spend(chat_id)
+                    return sent
+                except NetworkError as error:
+                    if not (isinstance(error, Refused) or is_too_large(error)):
+                        raise
+                    log.info("telegram_refused_form", kind=form.kind.value, error=error.message)
+                    refusal = error
+            assert refusal is not None
+            raise refusal
+
+    async def _send(
+        self, part: Part, *, chat_id: int, silent: bool, reply: ReplyParameters | None
+    ) -> Message:
+        text, entities = part.piece.text, part.piece.entities or None
+        if part.file is None or part.kind is OutboxKind.text:
+            return await self._bot.send_message(
+                chat_id,
+                text,
+                entities=entities,
+                reply_markup=part.buttons,
+                disable_notification=silent,
+                reply_parameters=reply,
+            )
+        content = await asyncio.to_thread(part.file.read_bytes)
+        file = InputFile(content, filename=part.file.name)
+        if part.kind is OutboxKind.photo:
+            return await self._bot.send_photo(
+                chat_id,
+                file,
+                caption=text,
+                caption_entities=entities,
+                reply_markup=part.buttons,
+                disable_notification=silent,
+                reply_parameters=reply,
+                read_timeout=60,
+            )
+        return await self._bot.send_document(
+            chat_id,
+            file,
+            caption=text,
+            caption_entities=entities,
+            reply_markup=part.buttons,
+            disable_notification=silent,
+            reply_parameters=reply,
+            read_timeout=60,
+        )
+
+    async def _edit(self, row: Outgoing, part: Part, chat_id: int) -> str | None:
+        """Change what an earlier row shows; None when there is nothing any more to change."""
+        assert row.edits_id is not None
+        before = await self._database.query(partial(outbox.get, outbox_id=row.edits_id))
+        if before.external_id is None or not before.external_id.isdigit():
+            return None
+        captioned = before.kind is not OutboxKind.text
+        shown = int(before.external_id)
+        if await self._replace(part, chat_id=chat_id, message_id=shown, captioned=captioned):
+            return before.external_id
+        return None
+
+    async def _replace(
+        self, part: Part, *, chat_id: int, message_id: int, captioned: bool = False
+    ) -> bool:
+        """Put a part in the place of a message; False when that is gone. Twice is as once."""
+        if part.file is not None:
+            return False
+        with translated(repeatable=True):
+            refusal: Refused | None = None
+            for form in part.easier():
+                try:
+                    await self._put(form, chat_id, message_id, captioned=captioned)
+                    self._pace.spend(chat_id)
+                    return True
+                except Refused as error:
+                    if is_unmodified(error):
+                        return True
+                    if is_gone(error):
+                        return False
+                    refusal = error
+            assert refusal is not None
+            raise refusal
+
+    async def _put(self, part: Part, chat_id: int, message_id: int, *, captioned: bool) -> None:
+        text, entities = part.piece.text, part.piece.entities or None
+        if captioned:
+            await self._bot.edit_message_caption(
+                chat_id,
+                message_id,
+                caption=text,
+                caption_entities=entities,
+                reply_markup=part.buttons,
+            )
+        else:
+            await self._bot.edit_message_text(
+                text, chat_id, message_id, entities=entities, reply_markup=part.buttons
+            )
+
+    async def _finish_preview(self, row: Outgoing, part: Part, chat_id: int) -> str | None:
+        """Let the answer take the place of its preview; the message's id, or None without one."""
+        of_answer = row.kind is OutboxKind.text and row.job_id is None and row.edits_id is None
+        if row.message_id is None or not of_answer:
+            return None
+        fresh = await self._previews.finish(row.message_id)
+        message = await self._database.query(partial(messages.get, message_id=row.message_id))
+        shown = fresh or message.preview_external_id
+        if not shown:
+            return None
+        find = partial(outbox.find_by_external, conversation=row.conversation, external_id=shown)
+        taken = await self._database.query(find)
+        # An answer that has taken the preview's place is not overwritten by what is said next.
+        if taken is not None and taken.id != row.id:
+            return None
+        replaced = await self._replace(part, chat_id=chat_id, message_id=int(shown))
+        self._previews.forget(row.message_id)
+        return shown if replaced else None
+
+    async def _reply_to(self, row: Outgoing) -> ReplyParameters | None:
+        """Results quote what they answer, since much may have been said meanwhile."""
+        if row.job_id is None or row.message_id is None:
+            return None
+        message = await self._database.query(partial(messages.get, message_id=row.message_id))
+        asked = message.external_message_id
+        if message.conversation != row.conversation or not (asked or "").isdigit():
+            return None
+        return ReplyParameters(int(asked or 0), allow_sending_without_reply=True)
+
+    def _progress(self, row: Outgoing) -> tuple[int, str]:
+        """How many parts of the row are said already, and the id of the last of them."""
+        assert row.id is not None
+        found = _PROGRESS.fullmatch(self._unwritten.get(row.id) or row.external_id or "")
+        return (int(found["said"]), found["last"]) if found else (0, "")
+
+    async def _note(
+        self, row: Outgoing, *, said: int, last: str, total: int, preview: bool = False
+    ) -> None:
+        """Write down that a part is said, so that not even a crash says it twice."""
+        assert row.id is not None
+        if said == total:
+            return
+        progress, row_id = f"{said}/{last}", row.id
+        self._unwritten[row_id] = progress
+
+        def write(connection: Connection) -> None:
+            rows.change(connection, Outgoing, row_id, external_id=progress)
+            if preview and row.message_id is not None:
+                messages.set_preview(connection, row.message_id, "")
+
+        try:
+            await self._database.write(write)
+        except StoreUnusable as error:
+            log.warning("progress_unwritten", outbox_id=row.id, error=str(error))
