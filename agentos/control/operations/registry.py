@@ -1,0 +1,24 @@
+"""All operations on the rows, by name."""
+
+from typing import Any
+
+from agentos.control.operations.jobs import JOB_OPERATIONS
+from agentos.control.operations.operation import Operation
+from agentos.control.operations.projects import PROJECT_OPERATIONS
+from agentos.control.operations.tasks import TASK_OPERATIONS
+from agentos.errors import BadRequest
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (*PROJECT_OPERATIONS, *TASK_OPERATIONS, *JOB_OPERATIONS)
+}
+
+
+def unknown(op: object) -> BadRequest:
+    """The error for an operation that nobody knows."""
+    nouns: dict[str, Any] = {}
+    for name in OPERATIONS:
+        noun, _, verb = name.partition(".")
+        nouns.setdefault(noun, []).append(verb)
+    known = "; ".join(f"{noun}.{'|'.join(verbs)}" for noun, verbs in nouns.items())
+    return BadRequest(problem=f"there is no operation {op!r}; there is {known}")

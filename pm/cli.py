@@ -1,0 +1,35 @@
+"""`pm`: projects, tasks and jobs from any shell, with the daemon up or down."""
+
+from typing import NoReturn
+
+import typer
+
+from agentos.control import command
+from pm.jobs import jobs
+from pm.projects import projects
+from pm.tasks import tasks
+
+app = typer.Typer(
+    name="pm",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="""Projects, tasks and jobs. Works whether agentos is running or not.
+
+\b
+  pm job add --title "Tidy notes" --prompt "Sort my notes by topic"
+  pm job list
+  pm job show 12
+  pm job logs 12 --follow
+  pm task add --title "Paint the door" --project house
+""",
+)
+app.add_typer(projects, name="project")
+app.add_typer(tasks, name="task")
+app.add_typer(jobs, name="job")
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    command.run(lambda: app(prog_name="pm"))
