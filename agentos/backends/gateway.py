@@ -70,9 +70,7 @@ class Gateway:
         except httpx.TransportError:
             await cut(request.scope)  # it hung up on us, so we hang up, too
             return Response(status_code=502)
-        passed = {
-            name: value for name, value in answer.headers.items() if name not in _NOT_PASSED
-        }
+        passed = {name: value for name, value in answer.headers.items() if name not in _NOT_PASSED}
         return StreamingResponse(_body(request, answer), answer.status_code, passed)
 
     def _knows(self, request: Request) -> bool:
@@ -99,6 +97,6 @@ def _error(status: int, kind: str, message: str) -> Response:
 
 if __name__ == "__main__":
     # Unbuffered: what follows on standard input, its end, is for `serve` to see.
-    with open(0, "rb", buffering=0, closefd=False) as standard_input:  # noqa: PTH123
+    with open(0, "rb", buffering=0, closefd=False) as standard_input:
         settings = json.loads(standard_input.readline())
     serve(Gateway(**settings).app(), port=0, with_parent=True)

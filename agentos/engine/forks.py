@@ -104,7 +104,7 @@ class ForkServer:
         command = [sys.executable, "-m", "agentos.worker.forkserver", str(theirs.fileno())]
         environment = {**self._environment(f"{self._mark}:0"), "PYTHONPATH": _import_path()}
         with theirs, (self._home / "logs" / "children.log").open("ab") as errors:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - milliseconds, once
+            self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], env=environment, stderr=errors
             )
         self._control = ours

@@ -71,7 +71,7 @@ class Session:
         self,
         prompt: str,
         *,
-        timeout: timedelta,  # noqa: ASYNC109 - the result says that it ran out
+        timeout: timedelta,
         on_text: Callable[[str], None] | None = None,
     ) -> TurnEnded:
         """Do one turn. It never raises for the far end's faults: the result names them.

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from agentos.errors import AgentosError
+from agentos.loopback.serving import serve
 from agentos.standins.bot.app import BotStandin
 from agentos.standins.messages.app import MessagesStandin
 from agentos.standins.script import Script, load_script
-from agentos.loopback.serving import serve
 
 
 def main() -> int:

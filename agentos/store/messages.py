@@ -108,9 +108,7 @@ def find_by_external_message(
     """The message that a channel knows under this id, or None; the newest when several do."""
     statement = (
         select(MESSAGE)
-        .where(
-            MESSAGE.c.channel == channel, MESSAGE.c.external_message_id == external_message_id
-        )
+        .where(MESSAGE.c.channel == channel, MESSAGE.c.external_message_id == external_message_id)
         .order_by(MESSAGE.c.id.desc())
         .limit(1)
     )

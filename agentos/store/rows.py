@@ -30,7 +30,7 @@ def _values(row: SQLModel) -> dict[str, Any]:
 
 
 def _set_id(row: SQLModel, row_id: int) -> None:
-    setattr(row, "id", row_id)  # noqa: B010 - every table but one has it; the base class has not
+    setattr(row, "id", row_id)
 
 
 def add(connection: Connection, row: R) -> R:

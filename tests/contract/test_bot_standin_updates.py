@@ -278,7 +278,7 @@ class _Hook(BaseHTTPRequestHandler):
         self.send_response(500 if len(self.seen) == 1 else 200)
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:
         return
 
 
@@ -300,7 +300,7 @@ async def test_a_webhook_gets_each_update_until_it_takes_it(
     await bot.set_webhook(hook, secret_token="s3")
     await user.say("pushed")
     async with asyncio.timeout(5):
-        while len(_Hook.seen) < 2:  # noqa: ASYNC110 - the hook lives in a thread
+        while len(_Hook.seen) < 2:
             await asyncio.sleep(0.02)
     assert [secret for secret, _ in _Hook.seen] == ["s3", "s3"]
     assert _Hook.seen[0][1] == _Hook.seen[1][1]

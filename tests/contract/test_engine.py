@@ -165,9 +165,7 @@ async def test_cancelling_ends_the_whole_process_tree(
     await room.until(sleeping)
     began = time.monotonic()
     await room.database.write(
-        lambda c: jobs.move(
-            c, job.id or 0, JobState.cancelled, by=Actor.owner, at=room.clock.now()
-        )
+        lambda c: jobs.move(c, job.id or 0, JobState.cancelled, by=Actor.owner, at=room.clock.now())
     )
 
     async def gone() -> bool:

@@ -90,7 +90,7 @@ def test_times_come_back_aware_and_exact(any_database: Database) -> None:
 
 
 def test_a_naive_time_is_refused(any_database: Database) -> None:
-    naive = datetime(2026, 11, 21)  # noqa: DTZ001
+    naive = datetime(2026, 11, 21)
     with pytest.raises(Exception, match="naive"), any_database.begin() as connection:
         messages.receive(connection, a_message(received_at=naive))
 

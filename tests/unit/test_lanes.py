@@ -11,9 +11,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 def a_job(number: int, priority: int) -> Job:
     lane = int(lane_of(priority))
-    return Job(
-        id=number, title="t", prompt="p", priority=priority, lane=lane, created_at=NOW
-    )
+    return Job(id=number, title="t", prompt="p", priority=priority, lane=lane, created_at=NOW)
 
 
 def in_order(priorities: list[int]) -> list[Job]:

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from agentos.loopback.serving import Silence
 from agentos.standins.bot.faults import CallFault, FaultPlan, PlannedFault
 from agentos.standins.bot.limits import FloodLimits
 from agentos.standins.bot.methods import LIMITED, METHODS, Method
@@ -22,7 +23,6 @@ from agentos.standins.bot.webhook import Carrier
 from agentos.standins.bot.world import World
 from agentos.standins.controls import ControlRefused, read_body, refuse
 from agentos.standins.recording import Record, Recording
-from agentos.loopback.serving import Silence
 
 _BLOCKED = "bot was blocked by the user"
 _FAKE_PIECE = 65536

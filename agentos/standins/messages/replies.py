@@ -11,9 +11,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from agentos.loopback.serving import Silence, cut
 from agentos.standins.messages.answer import events_of
 from agentos.standins.script import Fault, FaultKind, Reply
-from agentos.loopback.serving import Silence, cut
 
 Json = dict[str, Any]
 

@@ -1,0 +1,307 @@
+"""The daemon: the only place that builds things and puts them together."""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from agentos import config as configuration
+from agentos import log as logs
+from agentos.backends.claude_access import (
+    ModelAccess,
+    find_credentials,
+    login_access,
+    open_access,
+    open_gateway,
+    standin_access,
+)
+from agentos.channels.delivery import Deliverer
+from agentos.channels.telegram.channel import TelegramChannel
+from agentos.channels.terminal import TerminalChannel
+from agentos.config import Config
+from agentos.control.server import ControlServer
+from agentos.domain.clock import SystemClock
+from agentos.domain.ports import Channel, Clock
+from agentos.engine.dispatcher import Dispatcher, Started
+from agentos.engine.environment import child_environment
+from agentos.engine.forks import ForkServer
+from agentos.engine.recovery import end_orphans, recover
+from agentos.engine.sessions import Sessions
+from agentos.engine.supervisor import Supervisor
+from agentos.engine.warmth import WarmChildren
+from agentos.errors import Misconfigured
+from agentos.frontdesk.desk import FrontDesk
+from agentos.home import Home
+from agentos.standins.clock import VirtualClock
+from agentos.standins.process import StandinProcess
+from agentos.store import jobs, people
+from agentos.store.database import Database, sqlite_url
+from agentos.store.migrate import migrate
+
+log = logs.get(__name__)
+_MAX_CRASHES = 5
+Announce = Callable[[str], None]
+
+
+@dataclass
+class Running:
+    """What is built, for those who ask how it goes."""
+
+    home: Home
+    config: Config
+    clock: Clock
+    database: Database
+    access: ModelAccess
+    dispatcher: Dispatcher
+    channels: dict[str, Channel]
+    pairing_code: str
+    stopping: asyncio.Event
+
+
+def load_config(home: Home) -> Config:
+    """The settings of a home. Raises Misconfigured."""
+    return configuration.load(config_file=home.config_file, secrets_file=home.secrets_file)
+
+
+def database_url(home: Home, config: Config) -> str:
+    """Where the rows are."""
+    return config.store.url or sqlite_url(home.database_file)
+
+
+async def serve(home: Home, *, announce: Announce) -> None:
+    """Run the daemon until it is told to stop. Raises AgentosError when it cannot start."""
+    home.make()
+    config = load_config(home)
+    logs.configure(home.log_file, level=config.log.level)
+    with home.lock():
+        home.copy_editable()
+        async with _built(home, config, announce=announce) as (running, loops):
+            log.info("started", home=str(home.root), pid=os.getpid(), model=running.access.source)
+            await _run(running, loops)
+    log.info("stopped")
+
+
+async def _run(running: Running, loops: list[Callable[[], Any]]) -> None:
+    """All loops side by side until one of them fails or somebody says stop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.stopping.set)
+    tasks = [asyncio.ensure_future(each()) for each in loops]
+    stopping = asyncio.ensure_future(running.stopping.wait())
+    try:
+        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        stopping.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _built(
+    home: Home, config: Config, *, announce: Announce
+) -> AsyncIterator[tuple[Running, list[Callable[[], Any]]]]:
+    await asyncio.to_thread(end_orphans, home.mark)
+    clock: Clock = VirtualClock() if config.standins.clock else SystemClock()
+    async with AsyncExitStack() as stack:
+        database = Database(database_url(home, config))
+        stack.callback(database.close)
+        await asyncio.to_thread(migrate, database)
+        await database.write(
+            lambda connection: recover(connection, at=clock.now(), max_crashes=_MAX_CRASHES)
+        )
+        access = await _model_access(home, config, stack=stack, announce=announce)
+        forks = ForkServer(
+            home=home.root,
+            environment=lambda mark: child_environment(access, home=home.root, mark=mark),
+            mark=home.mark,
+        )
+        stack.push_async_callback(forks.close)
+        running, loops = await _wired(
+            home, config, clock, database, access, forks, stack=stack, announce=announce
+        )
+        yield running, loops
+
+
+async def _wired(
+    home: Home,
+    config: Config,
+    clock: Clock,
+    database: Database,
+    access: ModelAccess,
+    forks: ForkServer,
+    *,
+    stack: AsyncExitStack,
+    announce: Announce,
+) -> tuple[Running, list[Callable[[], Any]]]:
+    warm = WarmChildren(keep=timedelta(seconds=config.engine.warm_seconds))
+    sessions = Sessions(forks, logs_folder=home.logs)
+    stack.push_async_callback(sessions.close)
+    stack.callback(lambda: warm.evict(everything=True))
+
+    def attend(started: Started) -> Supervisor:
+        return Supervisor(
+            started.run,
+            job=started.job,
+            worker=started.worker,
+            database=database,
+            clock=clock,
+            config=config,
+            home=home,
+            forks=forks,
+            warm=warm,
+        )
+
+    dispatcher = Dispatcher(
+        database, clock=clock, config=config, attend=attend, node=socket.gethostname()
+    )
+    stack.push_async_callback(dispatcher.stop)
+    channels: dict[str, Channel] = {}
+    desk = FrontDesk(
+        database,
+        clock=clock,
+        config=config,
+        home=home,
+        sessions=sessions,
+        channels=channels,
+        model_source=access.source,
+    )
+    terminal = TerminalChannel(database, clock=clock, reception=desk)
+    channels[terminal.name] = terminal
+    pairing_code = f"{secrets.randbelow(1_000_000):06d}"
+    telegram = await _telegram(
+        config, database, clock, desk, pairing_code, stack=stack, announce=announce
+    )
+    if telegram is not None:
+        channels[telegram.name] = telegram
+    running = Running(
+        home, config, clock, database, access, dispatcher, channels, pairing_code, asyncio.Event()
+    )
+    control = ControlServer(
+        home.socket,
+        database=database,
+        clock=clock,
+        extra={**terminal.operations(), **_operations(running)},
+    )
+    loops: list[Callable[[], Any]] = [control.run, dispatcher.run, desk.run, forks_warm(forks)]
+    loops.append(lambda: _evict(warm))
+    for channel in channels.values():
+        loops.append(channel.run)
+        loops.append(Deliverer(database, clock=clock, channel=channel).run)
+    return running, loops
+
+
+def forks_warm(forks: ForkServer) -> Callable[[], Any]:
+    """Have the fork server's imports done before the first message needs them."""
+
+    async def warm() -> None:
+        await forks.start()
+        await asyncio.Event().wait()
+
+    return warm
+
+
+async def _evict(warm: WarmChildren) -> None:
+    while True:
+        await asyncio.sleep(5)
+        warm.evict()
+
+
+async def _model_access(
+    home: Home, config: Config, *, stack: AsyncExitStack, announce: Announce
+) -> ModelAccess:
+    """Claude where there are credentials, the built-in stand-in where there are none."""
+    folder = home.claude_config
+    if not config.standins.model:
+        known = {**configuration.read_secrets(home.secrets_file), **os.environ}
+        credentials = find_credentials(base_url=config.claude.base_url, known=known)
+        if credentials is not None:
+            access, gateway = await open_gateway(credentials, config_folder=folder)
+            stack.push_async_callback(gateway.stop)
+            return access
+        if config.claude.base_url:
+            return open_access(config.claude.base_url, config_folder=folder)
+        login = await asyncio.to_thread(login_access)
+        if login is not None:
+            return login
+    standin = await StandinProcess.start("messages")
+    stack.push_async_callback(standin.stop)
+    announce(
+        "No Claude credentials found, so the built-in stand-in model answers. "
+        "Set ANTHROPIC_API_KEY to use Claude."
+    )
+    return standin_access(standin.url, config_folder=folder)
+
+
+async def _telegram(
+    config: Config,
+    database: Database,
+    clock: Clock,
+    desk: FrontDesk,
+    pairing_code: str,
+    *,
+    stack: AsyncExitStack,
+    announce: Announce,
+) -> TelegramChannel | None:
+    if not config.telegram.token.get_secret_value():
+        announce("Telegram is off: set AGENTOS_TELEGRAM__TOKEN to a bot's token to turn it on.")
+        return None
+    channel = TelegramChannel(
+        config.telegram,
+        database=database,
+        clock=clock,
+        pairing_code=pairing_code,
+        announce=announce,
+    )
+    stack.push_async_callback(channel.close)
+    channel.attach(desk)
+    try:
+        announce(await channel.check())
+    except Misconfigured as error:
+        announce(f"Telegram is off: {error}")
+        return None
+    owner = await database.query(lambda connection: people.find_owner(connection, channel.name))
+    if config.telegram.owner_id is None and owner is None:
+        announce(f"To pair it with you, send it this code: {pairing_code}")
+    return channel
+
+
+def _operations(running: Running) -> dict[str, Any]:
+    async def status(**_: Any) -> dict[str, Any]:
+        counts = await running.database.query(jobs.count_by_state)
+        return {
+            "pid": os.getpid(),
+            "home": str(running.home.root),
+            "log": str(running.home.log_file),
+            "model_source": running.access.source,
+            "model_is_standin": running.access.is_standin,
+            "channels": sorted(running.channels),
+            "timezone": running.config.owner.timezone,
+            "now": running.clock.now().isoformat(),
+            "jobs": counts,
+            "doing": {str(job): words for job, words in running.dispatcher.doing().items()},
+        }
+
+    async def stop(**_: Any) -> dict[str, Any]:
+        running.stopping.set()
+        return {"stopping": True}
+
+    async def advance(*, seconds: float, **_: Any) -> dict[str, Any]:
+        clock = running.clock
+        if not isinstance(clock, VirtualClock):
+            raise Misconfigured(
+                where="standins.clock",
+                problem="the clock is the real one",
+                mend="Start with AGENTOS_STANDINS__CLOCK=true to move it.",
+            )
+        return {"now": clock.advance(timedelta(seconds=seconds)).isoformat()}
+
+    return {"daemon.status": status, "daemon.stop": stop, "clock.advance": advance}

@@ -1,0 +1,5 @@
+"""The `agentos` command."""
+
+from agentos.cli.commands import main
+
+__all__ = ["main"]

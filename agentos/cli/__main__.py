@@ -1,0 +1,6 @@
+"""`python -m agentos.cli`."""
+
+from agentos.cli import main
+
+if __name__ == "__main__":
+    main()
