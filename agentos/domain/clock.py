@@ -16,5 +16,5 @@ class SystemClock:
 
     async def sleep_until(self, moment: datetime) -> None:
         """Return when the moment has come, by the wall clock."""
-        while (left := (moment - self.now()).total_seconds()) > 0:
+        while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left, _LONGEST_NAP_SECONDS))

@@ -102,9 +102,14 @@ class ForkServer:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         command = [sys.executable, "-m", "agentos.worker.forkserver", str(theirs.fileno())]
-        environment = {**self._environment(f"{self._mark}:0"), "PYTHONPATH": _import_path()}
+        environment = {
+            **self._environment(f"{self._mark}:0"),
+            "PYTHONPATH": _import_path(),
+            # A process title must not be written over the mark by which orphans are known.
+            "SPT_NOENV": "1",
+        }
         with theirs, (self._home / "logs" / "children.log").open("ab") as errors:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - milliseconds, once
                 command, pass_fds=[theirs.fileno()], env=environment, stderr=errors
             )
         self._control = ours
@@ -160,6 +165,7 @@ class ForkServer:
         if self._ready is not None and not self._ready.done():
             problem = "it ended at its start; see children.log"
             self._ready.set_exception(BackendFailed(backend="fork server", problem=problem))
+            self._ready.exception()  # when we end during its start, nobody waits for it any more
         if self._control is not None:
             self._control.close()
             self._control = None

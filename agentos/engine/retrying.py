@@ -54,4 +54,4 @@ def advice(failure: Failure | None, *, timed_out: bool) -> str:
 def _backoff(attempts: int) -> timedelta:
     doublings: int = 2 ** max(0, attempts - 1)
     longest = min(_LONGEST, timedelta(seconds=2 * doublings))
-    return longest * random.uniform(0.5, 1.0)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreading load, not a secret

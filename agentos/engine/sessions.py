@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+import weakref
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -30,17 +31,18 @@ class Sessions:
     def __init__(self, forks: ForkServer, *, logs_folder: Path) -> None:
         self._forks = forks
         self._stderr = logs_folder / "children.log"
-        self._open: list[Session] = []
+        # Weak: one that was closed and let go of need not be remembered.
+        self._open: weakref.WeakSet[Session] = weakref.WeakSet()
 
     def open(self, assignment: Assignment, *, title: str = "front desk") -> "Session":
         """A session that starts its child when it is first needed."""
         session = Session(assignment, forks=self._forks, title=title, stderr=self._stderr)
-        self._open.append(session)
+        self._open.add(session)
         return session
 
     async def close(self) -> None:
         """End them all."""
-        await asyncio.gather(*(session.close() for session in self._open))
+        await asyncio.gather(*(session.close() for session in list(self._open)))
 
 
 class Session:
@@ -71,7 +73,7 @@ class Session:
         self,
         prompt: str,
         *,
-        timeout: timedelta,
+        timeout: timedelta,  # noqa: ASYNC109 - the result says that it ran out
         on_text: Callable[[str], None] | None = None,
     ) -> TurnEnded:
         """Do one turn. It never raises for the far end's faults: the result names them.

@@ -189,7 +189,8 @@ class Supervisor:
         lease = self._config.engine.lease_seconds
         left = self._deadline - time.monotonic()
         try:
-            return await asyncio.wait_for(child.receive(), max(0.0, min(lease, left)))
+            async with asyncio.timeout(max(0.0, min(lease, left))):
+                return await child.receive()
         except TimeoutError:
             child.kill()
             if left <= lease:

@@ -252,7 +252,9 @@ async def _wait(changed: asyncio.Event) -> None:
     """Until the rows change, or a while later as a safety net."""
     await asyncio.sleep(_GATHER.total_seconds())
     try:
-        await asyncio.wait_for(changed.wait(), _LOOK_AGAIN.total_seconds())
+        # Not wait_for: before Python 3.12 it can swallow a cancel that comes with the event.
+        async with asyncio.timeout(_LOOK_AGAIN.total_seconds()):
+            await changed.wait()
     except TimeoutError:
         return
 

@@ -53,7 +53,8 @@ class Preview:
 
     async def _is_over_within(self, pause: timedelta) -> bool:
         try:
-            await asyncio.wait_for(self._over.wait(), pause.total_seconds())
+            async with asyncio.timeout(pause.total_seconds()):
+                await self._over.wait()
         except TimeoutError:
             return False
         return True

@@ -90,7 +90,7 @@ class LoopbackProcess:
 
     @classmethod
     def _spawn(cls, arguments: Sequence[str], *, name: str, secret: bytes) -> Self:
-        complaints = tempfile.TemporaryFile()
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         process = subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,

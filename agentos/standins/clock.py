@@ -26,6 +26,7 @@ class VirtualClock:
         """Return when the moment has come, by waiting or by being moved there."""
         while (left := (moment - self.now()).total_seconds()) > 0:
             try:
-                await asyncio.wait_for(self._moved.wait(), timeout=min(left, 5.0))
+                async with asyncio.timeout(min(left, 5.0)):
+                    await self._moved.wait()
             except TimeoutError:
                 continue

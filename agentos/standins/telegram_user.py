@@ -210,7 +210,7 @@ class TelegramUser:
         self,
         pattern: str,
         *,
-        timeout: timedelta = _PATIENCE,
+        timeout: timedelta = _PATIENCE,  # noqa: ASYNC109
         after: int = 0,
     ) -> ChatMessage:
         """The newest message of the bot whose text matches the regex, or TimeoutError.
@@ -229,7 +229,7 @@ class TelegramUser:
         self,
         name: str = "",
         *,
-        timeout: timedelta = _PATIENCE,
+        timeout: timedelta = _PATIENCE,  # noqa: ASYNC109
         after: int = 0,
     ) -> ChatMessage:
         """The newest message of the bot with a file whose name matches the regex."""
@@ -247,7 +247,7 @@ class TelegramUser:
         self,
         label: str,
         *,
-        timeout: timedelta = _PATIENCE,
+        timeout: timedelta = _PATIENCE,  # noqa: ASYNC109
         after: int = 0,
     ) -> ChatMessage:
         """The newest message of the bot with a button whose label contains `label`."""
@@ -262,7 +262,7 @@ class TelegramUser:
         self,
         holds: Callable[[ChatView], bool],
         *,
-        timeout: timedelta = _PATIENCE,
+        timeout: timedelta = _PATIENCE,  # noqa: ASYNC109
     ) -> ChatView:
         """The chat once it looks as wanted, or TimeoutError."""
         deadline = time.monotonic() + timeout.total_seconds()

@@ -23,17 +23,16 @@ def record(
     **data: Any,
 ) -> None:
     """Write down that something happened."""
-    connection.execute(
-        EVENT.insert().values(
-            key=key,
-            at=at,
-            job_id=job_id,
-            run_id=run_id,
-            task_id=task_id,
-            message_id=message_id,
-            data=data,
-        )
-    )
+    values = {
+        "key": key,
+        "at": at,
+        "job_id": job_id,
+        "run_id": run_id,
+        "task_id": task_id,
+        "message_id": message_id,
+        "data": data,
+    }
+    connection.execute(EVENT.insert(), values)
 
 
 def list_since(

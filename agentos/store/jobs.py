@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, update
 
 from agentos.domain.states import FINISHED_JOBS, JOBS, Actor, JobState, check
 from agentos.domain.work import Job, JobNeed, lane_of
@@ -13,6 +13,43 @@ from agentos.store import events, rows
 
 JOB = rows.table_of(Job)
 NEED = rows.table_of(JobNeed)
+_NEEDED = JOB.alias("needed")
+_NOW = bindparam("now", type_=JOB.c.run_at.type)
+
+
+def _unmet_needs() -> ColumnElement[bool]:
+    return exists().where(
+        NEED.c.job_id == JOB.c.id,
+        _NEEDED.c.id == NEED.c.needs_id,
+        _NEEDED.c.state != JobState.done,
+    )
+
+
+# The dispatcher asks these after each commit. Building such a statement takes five times as long
+# as running it, so they are built once.
+_READY = (
+    select(JOB)
+    .where(
+        JOB.c.state == JobState.queued,
+        (JOB.c.run_at.is_(None)) | (JOB.c.run_at <= _NOW),
+        ~_unmet_needs(),
+    )
+    .order_by(JOB.c.lane, JOB.c.priority, JOB.c.id)
+    .limit(bindparam("limit"))
+)
+_NEXT_DUE = select(func.min(JOB.c.run_at)).where(
+    JOB.c.state == JobState.queued, JOB.c.run_at > _NOW
+)
+_DOOMED = (
+    select(JOB.c.id, func.min(_NEEDED.c.id))
+    .join(NEED, NEED.c.job_id == JOB.c.id)
+    .join(_NEEDED, _NEEDED.c.id == NEED.c.needs_id)
+    .where(
+        JOB.c.state == JobState.queued,
+        _NEEDED.c.state.in_([state for state in FINISHED_JOBS if state is not JobState.done]),
+    )
+    .group_by(JOB.c.id)
+)
 
 
 def enqueue(connection: Connection, job: Job, *, needs: Iterable[int] = ()) -> Job:
@@ -50,21 +87,13 @@ def list_all(
 
 def list_ready(connection: Connection, *, now: datetime, limit: int) -> list[Job]:
     """Queued jobs that are due and have all they need, in the order of the lanes."""
-    statement = (
-        select(JOB)
-        .where(JOB.c.state == JobState.queued, _due(now), ~_unmet_needs())
-        .order_by(JOB.c.lane, JOB.c.priority, JOB.c.id)
-        .limit(limit)
-    )
-    return rows.fetch(connection, Job, statement)
+    found = connection.execute(_READY, {"now": now, "limit": limit})
+    return [Job(**row._mapping) for row in found]
 
 
 def next_due(connection: Connection, *, now: datetime) -> datetime | None:
     """When the next queued job that is not due yet will be, or None."""
-    statement = select(func.min(JOB.c.run_at)).where(
-        JOB.c.state == JobState.queued, JOB.c.run_at > now
-    )
-    moment: datetime | None = connection.execute(statement).scalar_one()
+    moment: datetime | None = connection.execute(_NEXT_DUE, {"now": now}).scalar_one()
     return moment
 
 
@@ -96,16 +125,7 @@ def move(
 
 def list_doomed(connection: Connection) -> list[tuple[Job, int]]:
     """Queued jobs that need one which ended without being done, each with that one's id."""
-    needed = JOB.alias("needed")
-    ended = [state for state in FINISHED_JOBS if state is not JobState.done]
-    statement = (
-        select(JOB.c.id, func.min(needed.c.id))
-        .join(NEED, NEED.c.job_id == JOB.c.id)
-        .join(needed, needed.c.id == NEED.c.needs_id)
-        .where(JOB.c.state == JobState.queued, needed.c.state.in_(ended))
-        .group_by(JOB.c.id)
-    )
-    doomed = connection.execute(statement).all()
+    doomed = connection.execute(_DOOMED).all()
     return [(get(connection, job_id), lost_id) for job_id, lost_id in doomed]
 
 
@@ -152,16 +172,3 @@ def take(connection: Connection, job_id: int) -> bool:
         .values(state=JobState.running, attempts=JOB.c.attempts + 1)
     )
     return result.rowcount == 1
-
-
-def _due(now: datetime) -> ColumnElement[bool]:
-    return (JOB.c.run_at.is_(None)) | (JOB.c.run_at <= now)
-
-
-def _unmet_needs() -> ColumnElement[bool]:
-    needed = JOB.alias("needed")
-    return exists().where(
-        NEED.c.job_id == JOB.c.id,
-        needed.c.id == NEED.c.needs_id,
-        needed.c.state != JobState.done,
-    )

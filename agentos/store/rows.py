@@ -5,9 +5,10 @@ durability), and a short transaction is what keeps one writer fair.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Executable, Table, select, update
+from sqlalchemy import Connection, Executable, Select, Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
@@ -29,14 +30,20 @@ def _values(row: SQLModel) -> dict[str, Any]:
     }
 
 
+@cache
+def _by_id(table: Table) -> Select[Any]:
+    """Built once for each table: building a statement takes longer than running it."""
+    return select(table).where(table.c.id == bindparam("row_id"))
+
+
 def _set_id(row: SQLModel, row_id: int) -> None:
-    setattr(row, "id", row_id)
+    setattr(row, "id", row_id)  # noqa: B010 - the base class of the rows has no id
 
 
 def add(connection: Connection, row: R) -> R:
     """Insert a row; returns it with its id."""
     table = table_of(type(row))
-    result = connection.execute(table.insert().values(**_values(row)))
+    result = connection.execute(table.insert(), _values(row))
     if "id" in table.columns and (key := result.inserted_primary_key) is not None:
         _set_id(row, key[0])
     return row
@@ -68,8 +75,8 @@ def fetch_one(connection: Connection, kind: type[R], statement: Executable) -> R
 
 def find(connection: Connection, kind: type[R], row_id: int) -> R | None:
     """The row with this id, or None."""
-    table = table_of(kind)
-    return fetch_one(connection, kind, select(table).where(table.c.id == row_id))
+    row = connection.execute(_by_id(table_of(kind)), {"row_id": row_id}).first()
+    return None if row is None else kind(**row._mapping)
 
 
 def get(connection: Connection, kind: type[R], row_id: int) -> R:

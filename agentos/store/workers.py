@@ -10,6 +10,16 @@ from agentos.domain.work import Worker, WorkerRole
 from agentos.store import rows
 
 WORKER = rows.table_of(Worker)
+# Asked at each dispatch, so built once.
+_IDLE = (
+    select(WORKER)
+    .where(
+        WORKER.c.role == WorkerRole.work,
+        WORKER.c.persistent.is_(True),
+        WORKER.c.state == WorkerState.idle,
+    )
+    .order_by(WORKER.c.last_used_at, WORKER.c.id)
+)
 
 
 def add(connection: Connection, worker: Worker) -> Worker:
@@ -29,16 +39,7 @@ def find_by_name(connection: Connection, name: str) -> Worker | None:
 
 def list_idle(connection: Connection) -> list[Worker]:
     """Persistent workers that could take a job now, the longest unused first."""
-    statement = (
-        select(WORKER)
-        .where(
-            WORKER.c.role == WorkerRole.work,
-            WORKER.c.persistent.is_(True),
-            WORKER.c.state == WorkerState.idle,
-        )
-        .order_by(WORKER.c.last_used_at, WORKER.c.id)
-    )
-    return rows.fetch(connection, Worker, statement)
+    return rows.fetch(connection, Worker, _IDLE)
 
 
 def list_all(connection: Connection, *, limit: int = 100) -> list[Worker]:

@@ -35,7 +35,7 @@ def main(connection: socket.socket) -> int:
     """Run the child; returns its exit status."""
     try:
         asyncio.run(_Child(connection).run())
-    except Exception:
+    except Exception:  # noqa: BLE001
         # The edge of the process: the error file of the job is all that is left to tell it.
         traceback.print_exc()
         return 1

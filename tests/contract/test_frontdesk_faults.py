@@ -58,24 +58,32 @@ def database(home: Home) -> Iterator[UnreliableDatabase]:
 async def room(
     database: UnreliableDatabase, home: Home, clock: VirtualClock, model: StandinProcess
 ) -> AsyncIterator[DeskRoom]:
-    config = Config.model_validate(
-        {"owner": {"timezone": "Europe/Berlin"}, "engine": {"triage_timeout_seconds": 4}}
-    )
+    async with DeskRoom(database, clock=clock, home=home, url=model.url) as made:
+        yield made
+
+
+@pytest.fixture
+async def hasty_room(
+    database: UnreliableDatabase, home: Home, clock: VirtualClock, model: StandinProcess
+) -> AsyncIterator[DeskRoom]:
+    config = Config.model_validate({"engine": {"triage_timeout_seconds": 4}})
     made = DeskRoom(database, clock=clock, home=home, url=model.url, config=config)
     async with made:
         yield made
 
 
-async def test_without_triage_the_rules_decide_and_the_owner_is_told_once(room: DeskRoom) -> None:
-    await room.plays(when={"schema_property": "decision"}, turn=[LATE])
-    said = await room.talk("write a note about tea")
+async def test_without_triage_the_rules_decide_and_the_owner_is_told_once(
+    hasty_room: DeskRoom,
+) -> None:
+    await hasty_room.plays(when={"schema_property": "decision"}, turn=[LATE])
+    said = await hasty_room.talk("write a note about tea")
     assert [row.key.partition(":")[0] for row in said] == ["outage", "ack"]
     assert said[0].text == (
         "⚠ The model did not answer within 4 seconds, so I sort your messages by simple rules "
         "until it is back."
     )
-    assert (await room.messages())[0].triaged_by == "local rules"
-    said = await room.talk("write a note about coffee")
+    assert (await hasty_room.messages())[0].triaged_by == "local rules"
+    said = await hasty_room.talk("write a note about coffee")
     assert [row.key.partition(":")[0] for row in said] == ["ack"]
 
 
@@ -365,7 +373,7 @@ async def test_a_full_disk_is_waited_out(room: DeskRoom, database: UnreliableDat
 
 
 async def test_older_messages_are_answered_before_new_ones(room: DeskRoom) -> None:
-    await room.plays(when={"schema_property": "decision"}, times=1, turn=[LATE])
+    await room.stop()
     older = await room.say("what is 1 + 1")
     await room.reopen_after("what is 2 + 2")
     newer = (await room.messages())[-1]

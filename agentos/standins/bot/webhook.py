@@ -13,7 +13,7 @@ from agentos.standins.bot.world import World
 
 Json = dict[str, Any]
 
-_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
+_SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
 _RETRY_FIRST = 0.2
 _RETRY_MOST = 5.0
 _FOREVER = timedelta(days=1)
