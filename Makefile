@@ -18,7 +18,7 @@ INPUTS := pyproject.toml constraints.txt
 $(shell [ -x "$(BIN)/python" ] || rm -f "$(VENV)/.installed" "$(VENV)/.installed-dev")
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format-check lint types imports dockerfile format pins clean
+.PHONY: help run demo test check format-check lint types imports dockerfile format reference pins clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,9 @@ dockerfile: $(VENV)/.installed-dev
 
 format: $(VENV)/.installed-dev ## Format the code and mend what can be mended
 	@"$(BIN)/ruff" format . && "$(BIN)/ruff" check --fix .
+
+reference: $(VENV)/.installed-dev ## Write docs/reference.md anew from --help
+	@"$(BIN)/python" .ci/reference > docs/reference.md.new && mv docs/reference.md.new docs/reference.md
 
 pins: ## Renew constraints.txt with the newest versions that fit together
 	@.ci/pins
