@@ -109,9 +109,13 @@ def chat(
 
 
 @app.command()
-def demo() -> None:
-    """Watch a story in under a minute: no key and no account needed."""
-    _call("agentos.demo")
+def demo(as_json: AsJson = False) -> None:
+    """Watch a story in under a minute: no key and no account needed.
+
+    \b
+    Each step is checked; the status is 1 when one of them failed.
+    """
+    _call("agentos.demo", as_json=as_json)
 
 
 @app.command()
