@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agentos.backends.claude_access import ModelAccess
 
+_LONGEST_SOCKET_ROOT = 60
 _PASSED = (
     "HOME",
     "LANG",
@@ -50,6 +51,10 @@ def child_environment(
         # A home of their own: no start file of the owner's shell runs in a worker, with the tokens
         # it may export. Only the CLI's own login needs the real one.
         chosen["HOME"] = str(home / "worker-home")
+        # What the CLI leaves in the temporary folder stays under home, too, unless the path is too
+        # long for the sockets that it opens there.
+        if len(str(home)) <= _LONGEST_SOCKET_ROOT:
+            chosen["TMPDIR"] = str(home / "tmp")
         chosen["CLAUDE_CONFIG_DIR"] = str(access.config_folder)
     for name in ("NO_PROXY", "no_proxy"):
         # The model may be on loopback, and no proxy knows our loopback.

@@ -87,6 +87,8 @@ class ForkServer:
             self._control = None
         process, self._process = self._process, None
         if process is not None:
+            if self._ready is not None and not self._ready.done():
+                process.kill()  # still importing: it has no children, and would not hear us yet
             try:
                 await asyncio.to_thread(process.wait, 5)
             except subprocess.TimeoutExpired:

@@ -194,8 +194,7 @@ class Supervisor:
         except TimeoutError:
             child.kill()
             if left <= lease:
-                minutes = self.job.timeout_seconds / 60
-                problem = f"it was not finished after {minutes:.3g} minutes"
+                problem = f"it was not finished after {_spoken(self.job.timeout_seconds)}"
                 return Ending(
                     state=RunState.timed_out, problem=problem, session_id=self._session_id
                 )
@@ -298,3 +297,8 @@ class Supervisor:
                 problem=ending.problem or None,
             )
             return
+
+
+def _spoken(seconds: int) -> str:
+    """A time limit as a person says it."""
+    return f"{seconds // 60} minutes" if seconds >= 120 else f"{seconds} seconds"
