@@ -119,7 +119,8 @@ class TerminalChannel:
         try:
             if not await self._push(row):
                 raise ChannelDown(channel=self.name, problem="no terminal is attached")
-            await asyncio.wait_for(shown, _CONFIRM_SECONDS)
+            async with asyncio.timeout(_CONFIRM_SECONDS):
+                await shown
         except TimeoutError as error:
             problem = "no terminal said that it has shown it"
             raise _uncertain(ChannelDown(channel=self.name, problem=problem)) from error
@@ -246,6 +247,7 @@ def _attachment(file: Path) -> dict[str, Any]:
         "size": size,
         "mime": mime,
         "too_big": size > _LARGEST_FILE,
+        "limit_megabytes": _LARGEST_FILE >> 20,
     }
 
 

@@ -1,6 +1,6 @@
 """The door of the Telegram channel: pairing, strangers, wrong tokens."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -12,10 +12,18 @@ from agentos.store.database import Database
 from tests.telegram_room import CODE, TelegramRoom, until
 
 
+@pytest.fixture(scope="module")
+def standin() -> Iterator[StandinProcess]:
+    started = StandinProcess.start_blocking("bot")
+    yield started
+    started.stop_blocking()
+
+
 @pytest.fixture
-async def bot() -> AsyncIterator[StandinProcess]:
-    async with await StandinProcess.start("bot") as standin:
-        yield standin
+async def bot(standin: StandinProcess) -> StandinProcess:
+    async with TelegramUser(standin.url) as user:
+        await user.reset()
+    return standin
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ class SmallServer:
         self.calls: list[str] = []
         self.refuse_entities = False
         self.refuse_files: int | None = None
+        self.tells_numbers = True
         self._next = 1
 
     async def answer(self, request: Request) -> Response:
@@ -50,6 +51,8 @@ class SmallServer:
         if method in ("sendMessage", "sendDocument"):
             self._next += 1
             self.shown[self._next] = given.get("text", given.get("caption", ""))
+            if not self.tells_numbers:
+                return JSONResponse({"ok": True, "result": {}})
             return _message(self._next)
         if method == "editMessageText":
             number = int(given["message_id"])
@@ -149,7 +152,7 @@ async def test_no_reactions_and_no_typing_are_asked_for_twice(
 ) -> None:
     for number in (1, 2, 3):
         await room.channel.acknowledge(await _asked(room, number=number))
-    await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)  # for both refusals to arrive
     assert server.calls.count("setMessageReaction") == 1
     assert server.calls.count("sendChatAction") == 1
 
@@ -181,3 +184,34 @@ async def test_a_file_that_no_server_takes_is_told_of(
     await room.sent(await room.send_file(file, caption="Done."))
     (said,) = server.shown.values()
     assert said.startswith("Done.") and "did not take big.bin" in said
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_a_server_that_cannot_do_files_does_not_hold_up_the_chat(
+    room: TelegramRoom, server: SmallServer, tmp_path: Path, status: int
+) -> None:
+    server.refuse_files = status
+    file = tmp_path / "notes.md"
+    file.write_bytes(b"x")
+    row = await room.send_file(file, caption="notes.md")
+    behind = await room.say("what comes next", key="next")
+    await room.sent(row)
+    await room.sent(behind)
+    first, second = server.shown.values()
+    assert "did not take notes.md" in first
+    assert second == "what comes next"
+
+
+async def test_a_server_that_tells_no_numbers_is_told_things_once(
+    room: TelegramRoom, server: SmallServer
+) -> None:
+    server.tells_numbers = False
+    message = await _asked(room)
+    for text in ("One", "One moment"):  # the first finds out that there are no drafts
+        await room.channel.preview(message, text=text)
+        await asyncio.sleep(1.1)
+    await room.channel.preview(message, text="One moment please")
+    row = await room.sent(await room.say("An answer", key="a", message_id=message.id))
+    assert row.external_id is None
+    await room.sent(await room.say("An edit", key="b", edits_id=row.id))
+    assert list(server.shown.values()) == ["One moment", "An answer", "An edit"]

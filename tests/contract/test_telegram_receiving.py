@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
@@ -15,10 +15,18 @@ from agentos.store.database import Database
 from tests.telegram_room import TelegramRoom, free_port, until
 
 
+@pytest.fixture(scope="module")
+def standin() -> Iterator[StandinProcess]:
+    started = StandinProcess.start_blocking("bot")
+    yield started
+    started.stop_blocking()
+
+
 @pytest.fixture
-async def bot() -> AsyncIterator[StandinProcess]:
-    async with await StandinProcess.start("bot") as standin:
-        yield standin
+async def bot(standin: StandinProcess) -> StandinProcess:
+    async with TelegramUser(standin.url) as user:
+        await user.reset()
+    return standin
 
 
 @pytest.fixture
@@ -239,7 +247,8 @@ async def test_a_server_that_is_down_is_waited_for(database: Database) -> None:
             assert not (await room.sent(row_id)).uncertain
             await owner.say("back again")
             await room.message("back again")
-        assert room.announced == ["Telegram: connected again."]
+            await until(lambda: _true(room.announced))
+            assert room.announced == ["Telegram: connected again."]
 
 
 async def test_an_unreadable_update_does_not_hide_the_others(

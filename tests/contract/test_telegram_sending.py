@@ -1,26 +1,37 @@
 """Saying things on Telegram: formatted, in order, once, and when it goes wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from agentos.domain.clock import SystemClock
 from agentos.domain.states import OutboxState
+from agentos.domain.work import Job
+from agentos.errors import BadRequest, ChannelDown
 from agentos.standins.process import StandinProcess
 from agentos.standins.telegram_user import ChatMessage, TelegramUser
-from agentos.store import messages, outbox
+from agentos.store import jobs, messages, outbox
 from agentos.store.database import Database
 from tests.telegram_room import TelegramRoom, until
 
 _NOTE = "↻ (sent again after a hiccup; you may have seen this)"
 
 
+@pytest.fixture(scope="module")
+def standin() -> Iterator[StandinProcess]:
+    started = StandinProcess.start_blocking("bot")
+    yield started
+    started.stop_blocking()
+
+
 @pytest.fixture
-async def bot() -> AsyncIterator[StandinProcess]:
-    async with await StandinProcess.start("bot") as standin:
-        yield standin
+async def bot(standin: StandinProcess) -> StandinProcess:
+    async with TelegramUser(standin.url) as user:
+        await user.reset()
+    return standin
 
 
 @pytest.fixture
@@ -298,8 +309,6 @@ async def test_a_file_that_cannot_be_sent_is_told_of(
 async def test_a_file_that_is_too_big_is_stored_and_refused_kindly(
     room: TelegramRoom, owner: TelegramUser, tmp_path: Path
 ) -> None:
-    from agentos.errors import BadRequest
-
     await owner.send_file("film.mp4", size=30_000_000, kind="video", caption="watch")
     message = await room.message("watch")
     (attachment,) = message.attachments
@@ -314,8 +323,6 @@ async def test_a_file_that_is_too_big_is_stored_and_refused_kindly(
 async def test_a_fetch_that_fails_may_be_tried_again(
     room: TelegramRoom, owner: TelegramUser, tmp_path: Path
 ) -> None:
-    from agentos.errors import ChannelDown
-
     await owner.send_file("a.txt", content=b"hi", caption="file", kind="voice")
     (attachment,) = (await room.message("file")).attachments
     await owner.plan_fault("502", method="getFile")
@@ -340,9 +347,5 @@ async def test_preview_ids_of_before_a_restart_are_finished(
 
 
 async def _job(room: TelegramRoom) -> int | None:
-    from agentos.domain.clock import SystemClock
-    from agentos.domain.work import Job
-    from agentos.store import jobs
-
     job = Job(title="note", prompt="note", created_at=SystemClock().now())
     return (await room.database.write(lambda c: jobs.enqueue(c, job))).id

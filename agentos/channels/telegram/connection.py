@@ -3,13 +3,12 @@
 import os
 import re
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from telegram import Bot
-from telegram.request import HTTPXRequest
 
+from agentos.channels.telegram.leniency import LenientRequest
 from agentos.config import Telegram
 from agentos.errors import Misconfigured
 
@@ -18,24 +17,13 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MEND = "Copy the token that @BotFather gave you, it looks like 123456:ABC-def."
 
 
-class KeepingRequest(HTTPXRequest):
-    """Keeps the last reply: one update that cannot be read must not hide the others in it."""
-
-    last_reply: bytes = b""
-
-    async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:
-        """Send one request."""
-        code, self.last_reply = await super().do_request(*args, **kwargs)
-        return code, self.last_reply
-
-
 @dataclass(frozen=True)
 class Connection:
     """The bot, with the request that carries its long polls."""
 
     bot: Bot
-    calls: HTTPXRequest
-    polls: KeepingRequest
+    calls: LenientRequest
+    polls: LenientRequest
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -56,7 +44,7 @@ def connect(settings: Telegram) -> Connection:
     trust_env = urlsplit(settings.base_url).hostname not in _LOOPBACK
     # A connection that is still open saves an acknowledgement the handshakes.
     limits = httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=30)
-    calls = HTTPXRequest(
+    calls = LenientRequest(
         connect_timeout=5,
         read_timeout=15,
         write_timeout=15,
@@ -64,7 +52,7 @@ def connect(settings: Telegram) -> Connection:
         media_write_timeout=120,
         httpx_kwargs={"trust_env": trust_env, "limits": limits},
     )
-    polls = KeepingRequest(
+    polls = LenientRequest(
         connection_pool_size=2,
         connect_timeout=5,
         read_timeout=10,

@@ -18,7 +18,8 @@ class Pace:
 
     async def turn(self, chat_id: int) -> None:
         """Return when the next message may go."""
-        while (missing := 1 - self._tokens(chat_id)) > 0:
+        missing = 1 - self._tokens(chat_id)
+        if missing > 0:
             await asyncio.sleep(missing / _PER_SECOND)
 
     def spend(self, chat_id: int) -> None:

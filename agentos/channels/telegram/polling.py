@@ -91,7 +91,7 @@ class Poller:
             )
         except TelegramError:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - the channel edge: the library could not read one
             return self._readable()
 
     def _readable(self) -> list[Update]:
@@ -137,12 +137,12 @@ class Poller:
     async def _pause(self) -> None:
         pause = min(0.5 * 2 ** min(self._failures, 10), self._longest_pause)
         self._failures += 1
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - it spreads load
 
     def _trouble(self, words: str) -> None:
         if self._failures == 0:
             log.warning("telegram_trouble", problem=words)
-            self._announce(f"Telegram: {words}.")
+            self._announce(f"Telegram: {words.rstrip('.')}.")
         self.status = words
 
     def _well(self) -> None:

@@ -10,6 +10,7 @@ from telegram.error import BadRequest, RetryAfter, TelegramError
 
 from agentos import log as logs
 from agentos.channels.telegram.formatting import Piece, styled, tail
+from agentos.channels.telegram.leniency import UNNUMBERED
 from agentos.channels.telegram.pace import Pace
 from agentos.channels.telegram.refusals import is_unknown_method, may_have_arrived, seconds_to_wait
 from agentos.domain.talk import Message
@@ -92,9 +93,14 @@ class Previews:
                 chat_id, piece.text, entities=piece.entities or None
             )
             self._pace.spend(chat_id)
+            if sent.message_id == UNNUMBERED:
+                preview.closed = True  # it could never be edited
+                return
             preview.external_id = str(sent.message_id)
             await self._database.write(
-                partial(messages.set_preview, message_id=message_id, external_id=str(sent.id))
+                partial(
+                    messages.set_preview, message_id=message_id, external_id=preview.external_id
+                )
             )
 
     def _failed(self, preview: _Preview, *, error: TelegramError) -> None:

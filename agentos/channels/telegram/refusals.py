@@ -75,6 +75,11 @@ def may_have_arrived(error: TelegramError) -> bool:
     return cause is not None
 
 
+def answered_with_failure(error: TelegramError) -> bool:
+    """Whether the server is there, and says itself that it failed."""
+    return type(error) is NetworkError and not isinstance(error.__cause__, httpx.HTTPError)
+
+
 def is_unknown_method(error: TelegramError) -> bool:
     """Whether the server does not have the method; the library reports that as a bad token."""
     told = error.message.lower()

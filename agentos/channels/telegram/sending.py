@@ -8,17 +8,20 @@ from functools import partial
 from sqlalchemy import Connection
 from telegram import Bot, InputFile, Message, ReplyParameters
 from telegram.error import BadRequest as Refused
-from telegram.error import NetworkError
+from telegram.error import TelegramError
 
 from agentos import log as logs
 from agentos.channels.telegram import words
 from agentos.channels.telegram.formatting import shifted
+from agentos.channels.telegram.leniency import UNNUMBERED
 from agentos.channels.telegram.pace import Pace
 from agentos.channels.telegram.parts import Part, parts_of
 from agentos.channels.telegram.previews import Previews
 from agentos.channels.telegram.refusals import (
+    answered_with_failure,
     is_gone,
     is_too_large,
+    is_unknown_method,
     is_unmodified,
     translated,
 )
@@ -32,6 +35,9 @@ log = logs.get(__name__)
 # In `external_id` while a row of several parts is under way: how many are said, and the last id.
 _PROGRESS = re.compile(r"(?P<said>\d+)/(?P<last>\d+)")
 
+# After so many tries a server that fails on a file is taken for one that cannot do files.
+_OFTEN = 3
+
 
 class Sender:
     """Sends the outbox rows of one bot."""
@@ -44,8 +50,11 @@ class Sender:
         # Ids of parts that were said but could not be written down: a full disk, most likely.
         self._unwritten: dict[int, str] = {}
 
-    async def send(self, row: Outgoing, *, chat_id: int) -> str:
-        """Say a row; returns the id of its last message. Raises ChannelDown or BadRequest."""
+    async def send(self, row: Outgoing, *, chat_id: int) -> str | None:
+        """Say a row; returns the id of its last message, or None when the server tells none.
+
+        Raises ChannelDown or BadRequest.
+        """
         parts = await asyncio.to_thread(parts_of, row)
         if not parts:
             raise BadRequest(problem="there is nothing to say in it")
@@ -53,7 +62,7 @@ class Sender:
             return edited
         return await self._send_parts(row, parts, chat_id=chat_id)
 
-    async def _send_parts(self, row: Outgoing, parts: list[Part], *, chat_id: int) -> str:
+    async def _send_parts(self, row: Outgoing, parts: list[Part], *, chat_id: int) -> str | None:
         said, last = self._progress(row)
         uncertain, reply = row.uncertain, await self._reply_to(row)
         if said == 0 and (preview := await self._finish_preview(row, parts[0], chat_id)):
@@ -66,27 +75,45 @@ class Sender:
             elif uncertain:
                 part = dataclasses.replace(part, piece=shifted(part.piece, note=words.SENT_AGAIN))
             sent = await self._send_forgivingly(
-                part, chat_id=chat_id, silent=row.silent, reply=reply if index == 0 else None
+                part,
+                chat_id=chat_id,
+                silent=row.silent,
+                reply=reply if index == 0 else None,
+                tried_often=row.attempts >= _OFTEN,
             )
             last = str(sent.message_id)
             await self._note(row, said=index + 1, last=last, total=len(parts))
         assert row.id is not None
         self._unwritten.pop(row.id, None)
-        return last
+        return last if last != str(UNNUMBERED) else None
 
     async def _send_forgivingly(
-        self, part: Part, *, chat_id: int, silent: bool, reply: ReplyParameters | None
+        self,
+        part: Part,
+        *,
+        chat_id: int,
+        silent: bool,
+        reply: ReplyParameters | None,
+        tried_often: bool,
     ) -> Message:
-        """Send a part, and plainer forms of it when the server refuses its form."""
-        refusal: NetworkError | None = None
+        """Send a part, and plainer forms of it when the server refuses its form.
+
+        A server that fails on a file again and again may never take one; the file is then told of,
+        so that what is behind it in the conversation gets through.
+        """
+        refusal: TelegramError | None = None
         with translated(repeatable=False):
             for form in part.easier():
                 try:
                     sent = await self._send(form, chat_id=chat_id, silent=silent, reply=reply)
                     self._pace.spend(chat_id)
                     return sent
-                except NetworkError as error:
-                    if not (isinstance(error, Refused) or is_too_large(error)):
+                except TelegramError as error:
+                    hopeless = is_unknown_method(error) or (
+                        tried_often and answered_with_failure(error)
+                    )
+                    is_refusal = isinstance(error, Refused) or is_too_large(error)
+                    if not (is_refusal or (hopeless and form.file is not None)):
                         raise
                     log.info("telegram_refused_form", kind=form.kind.value, error=error.message)
                     refusal = error
