@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from agentos import config as configuration
 from agentos import log as logs
@@ -25,6 +27,8 @@ from agentos.channels.delivery import Deliverer
 from agentos.channels.telegram.channel import TelegramChannel
 from agentos.channels.terminal import TerminalChannel
 from agentos.config import Config
+from agentos.control.operations.operation import Params, validated
+from agentos.control.peer import Peer
 from agentos.control.server import ControlServer
 from agentos.domain.clock import SystemClock
 from agentos.domain.ports import Channel, Clock
@@ -64,6 +68,12 @@ class Running:
     stopping: asyncio.Event
 
 
+class Advance(Params):
+    """By how much to move the clock; a year at most."""
+
+    seconds: Annotated[float, Field(ge=-31_536_000, le=31_536_000)]
+
+
 def load_config(home: Home) -> Config:
     """The settings of a home. Raises Misconfigured."""
     return configuration.load(config_file=home.config_file, secrets_file=home.secrets_file)
@@ -78,9 +88,11 @@ async def serve(home: Home, *, announce: Announce) -> None:
     """Run the daemon until it is told to stop. Raises AgentosError when it cannot start."""
     home.make()
     config = load_config(home)
-    logs.configure(home.log_file, level=config.log.level)
+    with home.written():
+        logs.configure(home.log_file, level=config.log.level)
     with home.lock():
         home.copy_editable()
+        announce(f"agentos runs in {home.root}; its log is {home.log_file}")
         async with _built(home, config, announce=announce) as (running, loops):
             log.info("started", home=str(home.root), pid=os.getpid(), model=running.access.source)
             await _run(running, loops)
@@ -294,7 +306,8 @@ def _operations(running: Running) -> dict[str, Any]:
         running.stopping.set()
         return {"stopping": True}
 
-    async def advance(*, seconds: float, **_: Any) -> dict[str, Any]:
+    async def advance(*, peer: Peer, **params: Any) -> dict[str, Any]:
+        wanted = validated(Advance, params, op="clock.advance")
         clock = running.clock
         if not isinstance(clock, VirtualClock):
             raise Misconfigured(
@@ -302,6 +315,6 @@ def _operations(running: Running) -> dict[str, Any]:
                 problem="the clock is the real one",
                 mend="Start with AGENTOS_STANDINS__CLOCK=true to move it.",
             )
-        return {"now": clock.advance(timedelta(seconds=seconds)).isoformat()}
+        return {"now": clock.advance(timedelta(seconds=wanted.seconds)).isoformat()}
 
     return {"daemon.status": status, "daemon.stop": stop, "clock.advance": advance}

@@ -7,6 +7,7 @@ Secrets (`.env` in home, mode 0600, or the environment) arrive by the same names
 import os
 import stat
 import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -149,12 +150,20 @@ def load(*, config_file: Path, secrets_file: Path) -> Config:
     """Read the settings. Raises Misconfigured with the file, the key and the mend."""
     values = _read_toml(config_file)
     secrets = read_secrets(secrets_file)
+    for section, value in values.items():
+        if section in Config.model_fields and not isinstance(value, dict):
+            problem, mend = f"{section} is not a section", f"Write [{section}] above its keys."
+            raise Misconfigured(where=config_file, problem=problem, mend=mend)
+    _check_names(os.environ, where="the environment")
+    _check_names(secrets, where=str(secrets_file))
     for name, value in secrets.items():
         _overlay(values, name, value)
     try:
         return Config(**values)
     except ValidationError as error:
-        raise _explain(error, config_file=config_file, values=values) from error
+        key = [str(part) for part in error.errors(include_url=False)[0]["loc"]]
+        where = _place_of(key, secrets=secrets, files=(secrets_file, config_file))
+        raise _explain(error, where=where) from error
 
 
 def read_secrets(secrets_file: Path) -> dict[str, str]:
@@ -167,7 +176,7 @@ def read_secrets(secrets_file: Path) -> dict[str, str]:
         found = dotenv_values(secrets_file, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(
-            where=secrets_file, problem=str(error), mend="Make it a readable UTF-8 file."
+            where=secrets_file, problem=_unreadable(error), mend="Make it a readable UTF-8 file."
         ) from error
     return {name: value for name, value in found.items() if value}
 
@@ -188,8 +197,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(
-            where=path, problem=str(error), mend="Make it a readable UTF-8 file."
+            where=path, problem=_unreadable(error), mend="Make it a readable UTF-8 file."
         ) from error
+
+
+def _unreadable(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "this is not text"
 
 
 def _overlay(values: dict[str, Any], name: str, value: str) -> None:
@@ -202,12 +215,33 @@ def _overlay(values: dict[str, Any], name: str, value: str) -> None:
         table[key] = value
 
 
-def _explain(error: ValidationError, *, config_file: Path, values: dict[str, Any]) -> Misconfigured:
+def _check_names(names: Iterable[str], *, where: str) -> None:
+    """Refuse `AGENTOS_ENGIN__SLOTS` and `AGENTOS_ENGINE`: nobody would ever read them."""
+    sections = set(Config.model_fields)
+    for name in names:
+        section, dot, _ = name.upper().removeprefix(PREFIX).lower().partition("__")
+        # Without the two underscores it may be a name that is no setting, such as AGENTOS_HOME.
+        known = section in sections
+        if name.upper().startswith(PREFIX) and known is not bool(dot):
+            problem = f"{name} sets a whole section" if known else f"{name} sets nothing there is"
+            shown = section.upper() if known else "<SECTION>"
+            mend = f"Write {PREFIX}{shown}__<KEY>; sections: {', '.join(sorted(sections))}."
+            raise Misconfigured(where=where, problem=problem, mend=mend)
+
+
+def _place_of(key: list[str], *, secrets: Mapping[str, str], files: tuple[Path, Path]) -> str:
+    """Where a value comes from: a variable by its name, else one of the two files."""
+    variable = PREFIX + "__".join(part.upper() for part in key)
+    for name in os.environ:
+        if name.upper() == variable:
+            return name
+    return str(files[0] if variable in {name.upper() for name in secrets} else files[1])
+
+
+def _explain(error: ValidationError, *, where: str) -> Misconfigured:
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
     key = ".".join(path)
-    variable = PREFIX + "__".join(part.upper() for part in path)
-    where = variable if variable in os.environ else str(config_file)
     if first["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
         return Misconfigured(

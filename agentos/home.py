@@ -3,6 +3,7 @@
 Standard library only: `pm` asks for a path here on every call.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -20,7 +21,14 @@ _PACKAGE = Path(__file__).resolve().parent
 def default_home() -> Path:
     """`AGENTOS_HOME`, or `~/.agentos`."""
     chosen = os.environ.get("AGENTOS_HOME")
-    return Path(chosen).expanduser().resolve() if chosen else Path.home() / ".agentos"
+    try:
+        return Path(chosen).expanduser().resolve() if chosen else Path.home() / ".agentos"
+    except RuntimeError as error:  # a `~` that stands for nobody's folder
+        raise HomeUnusable(
+            home=chosen or "~/.agentos",
+            problem="nobody knows where ~ is",
+            mend="Set AGENTOS_HOME to a folder, written out in full.",
+        ) from error
 
 
 def shipped_root() -> Path:
@@ -112,6 +120,11 @@ class Home:
         return self.root / "worker-home"
 
     @property
+    def tmp(self) -> Path:
+        """The temporary folder of workers."""
+        return self.root / "tmp"
+
+    @property
     def desk(self) -> Path:
         """The working folder of the front desk's sessions; it stays empty."""
         return self.root / "desk"
@@ -122,8 +135,7 @@ class Home:
 
     def make(self) -> None:
         """Create the folders. Raises HomeUnusable when that is not possible."""
-        mend = "Choose another folder with AGENTOS_HOME, or fix its permissions."
-        try:
+        with self.written():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (
                 self.jobs,
@@ -132,6 +144,7 @@ class Home:
                 self.run,
                 self.desk,
                 self.worker_home,
+                self.tmp,
                 self.claude_config,
                 self.core_memory_file.parent,
             ):
@@ -139,8 +152,20 @@ class Home:
             probe = self.run / f".probe-{os.getpid()}"
             probe.write_bytes(b"x" * 4096)
             probe.unlink()
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Around what writes into this home. Raises HomeUnusable when it cannot."""
+        try:
+            yield
         except OSError as error:
             problem = error.strerror or str(error)
+            named = Path(str(error.filename)).name if error.filename else ""
+            if named and named != self.root.name:
+                problem = f"{problem} ({named})"
+            mend = "Choose another folder with AGENTOS_HOME, or fix its permissions."
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                mend = "Free some space; nothing that was stored is lost."
             raise HomeUnusable(home=self.root, problem=problem, mend=mend) from error
 
     def find(self, name: str) -> Path:
@@ -156,7 +181,8 @@ class Home:
         for name in ("SOUL.md", "CLAUDE.md", "memory/core-memory.md"):
             target = self.root / name
             if not target.exists():
-                target.write_bytes((shipped_root() / name).read_bytes())
+                with self.written():
+                    target.write_bytes((shipped_root() / name).read_bytes())
                 made.append(target)
         return made
 
@@ -166,14 +192,17 @@ class Home:
 
         The kernel gives the lock back when the process ends, however it ends.
         """
-        with self.lock_file.open("a+", encoding="ascii") as file:
+        with self.written():
+            file = self.lock_file.open("a+", encoding="ascii")
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 file.seek(0)
                 pid = file.read().strip() or "unknown"
                 raise AlreadyRunning(home=self.root, pid=pid) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            with self.written():
+                file.truncate(0)
+                file.write(str(os.getpid()))
+                file.flush()
             yield

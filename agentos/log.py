@@ -48,6 +48,8 @@ def configure(file: Path | None, *, level: str = "INFO") -> None:
             file, maxBytes=10_000_000, backupCount=5, encoding="utf-8"
         )
     handler.setFormatter(_RedactingFormatter("%(message)s"))
+    # When the disk is full, a log that complains of it with a traceback a line helps nobody.
+    logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -116,7 +116,8 @@ class Conversation:
                 self._heard.clear()
                 # Something that was said is a hint that something has ended.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._heard.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._heard.wait()
                 pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
         return state
 

@@ -31,7 +31,8 @@ class Keyboard:
         while self._typed:
             more: str | None = None
             with suppress(TimeoutError):
-                more = await asyncio.wait_for(self._lines.get(), _PASTE_SECONDS)
+                async with asyncio.timeout(_PASTE_SECONDS):
+                    more = await self._lines.get()
                 if more is None:
                     self._lines.put_nowait(None)
             if more is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from contextlib import suppress
 
 from agentos.app import serve
 from agentos.home import Home
@@ -9,11 +10,12 @@ from agentos.home import Home
 
 def run(*, home: Home) -> int:
     """Run the daemon; what it has to say at its start goes to standard output."""
-    _say(f"agentos runs in {home.root}; its log is {home.log_file}")
     asyncio.run(serve(home, announce=_say))
     return 0
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    # A full disk, or a reader that is gone, must not end the daemon: the log has it, too.
+    with suppress(OSError):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()

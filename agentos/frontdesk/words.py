@@ -126,10 +126,10 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def too_big(megabytes: int | None) -> str:
-    """A file that the channel will not hand over."""
+def too_big(megabytes: int | None, *, limit: int = 20) -> str:
+    """A file that the channel will not hand over; `limit` in megabytes is the channel's."""
     size = f"is {megabytes} MB" if megabytes else "is too big for me"
-    return f"That file {size}; I can take up to 20 MB. Send a link or a smaller one."
+    return f"That file {size}; I can take up to {limit} MB. Send a link or a smaller one."
 
 
 def not_fetched(name: str) -> str:

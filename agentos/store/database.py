@@ -41,6 +41,11 @@ class Database:
         """Whether the rows are in a file of ours."""
         return self._engine.dialect.name == "sqlite"
 
+    @property
+    def shown_url(self) -> str:
+        """The URL as people may see it: without a password."""
+        return make_url(self.url).render_as_string(hide_password=True)
+
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A write transaction: all of it or nothing. Raises StoreUnusable when it cannot be had."""
@@ -99,9 +104,8 @@ class Database:
             mend = _mend(error)
             if mend is None:
                 raise
-            shown = make_url(self.url).render_as_string(hide_password=True)
             problem = str(error.orig).splitlines()[0]
-            raise StoreUnusable(url=shown, problem=problem, mend=mend) from error
+            raise StoreUnusable(url=self.shown_url, problem=problem, mend=mend) from error
 
 
 def sqlite_url(file: Path) -> str:
