@@ -117,7 +117,10 @@ class StandinRefused(Exception):
 
 
 class TelegramUser:
-    """One person. Without ids it is the owner in the private chat with the bot."""
+    """One person. Without ids it is the owner in the private chat with the bot.
+
+    `patience` is how long the person waits for something when no timeout is given.
+    """
 
     def __init__(
         self,
@@ -127,10 +130,12 @@ class TelegramUser:
         chat_id: int | None = None,
         username: str | None = None,
         name: str | None = None,
+        patience: timedelta = _PATIENCE,
     ) -> None:
         who = {"user_id": user_id, "chat_id": chat_id, "username": username, "name": name}
         self._who = {key: value for key, value in who.items() if value is not None}
         self._chat = chat_id if chat_id is not None else user_id
+        self._patience = patience
         self._client = httpx.AsyncClient(base_url=url, trust_env=False, timeout=70)
 
     async def __aenter__(self) -> Self:
@@ -210,7 +215,7 @@ class TelegramUser:
         self,
         pattern: str,
         *,
-        timeout: timedelta = _PATIENCE,  # noqa: ASYNC109
+        timeout: timedelta | None = None,  # noqa: ASYNC109
         after: int = 0,
     ) -> ChatMessage:
         """The newest message of the bot whose text matches the regex, or TimeoutError.
@@ -229,7 +234,7 @@ class TelegramUser:
         self,
         name: str = "",
         *,
-        timeout: timedelta = _PATIENCE,  # noqa: ASYNC109
+        timeout: timedelta | None = None,  # noqa: ASYNC109
         after: int = 0,
     ) -> ChatMessage:
         """The newest message of the bot with a file whose name matches the regex."""
@@ -247,7 +252,7 @@ class TelegramUser:
         self,
         label: str,
         *,
-        timeout: timedelta = _PATIENCE,  # noqa: ASYNC109
+        timeout: timedelta | None = None,  # noqa: ASYNC109
         after: int = 0,
     ) -> ChatMessage:
         """The newest message of the bot with a button whose label contains `label`."""
@@ -262,10 +267,10 @@ class TelegramUser:
         self,
         holds: Callable[[ChatView], bool],
         *,
-        timeout: timedelta = _PATIENCE,  # noqa: ASYNC109
+        timeout: timedelta | None = None,  # noqa: ASYNC109
     ) -> ChatView:
         """The chat once it looks as wanted, or TimeoutError."""
-        deadline = time.monotonic() + timeout.total_seconds()
+        deadline = time.monotonic() + (timeout or self._patience).total_seconds()
         view = await self.chat()
         while not holds(view):
             left = deadline - time.monotonic()
@@ -314,7 +319,7 @@ class TelegramUser:
         fits: Callable[[ChatMessage], bool],
         *,
         what: str,
-        within: timedelta,
+        within: timedelta | None,
         after: int,
     ) -> ChatMessage:
         def fitting(view: ChatView) -> list[ChatMessage]:
