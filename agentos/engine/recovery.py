@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from agentos import log as logs
 from agentos.domain.states import Actor, JobState, RunState, TaskState, WorkerState
+from agentos.domain.work import Job
 from agentos.store import jobs, outbox, runs, tasks, workers
 
 log = logs.get(__name__)
@@ -35,6 +36,7 @@ def recover(connection: Connection, *, at: datetime, max_crashes: int) -> list[i
             error = f"the daemon ended {max_crashes} times while it ran"
             jobs.move(connection, run.job_id, JobState.failed, by=Actor.engine, at=at, error=error)
             tasks.follow_job(connection, job.task_id, TaskState.failed, at=at)
+            _say_set_aside(connection, job, error=error, at=at)
             continue
         jobs.move(connection, run.job_id, JobState.queued, by=Actor.engine, at=at, run_at=None)
         tasks.follow_job(connection, job.task_id, TaskState.pending, at=at)
@@ -42,6 +44,21 @@ def recover(connection: Connection, *, at: datetime, max_crashes: int) -> list[i
     uncertain = outbox.recover(connection)
     log.info("recovered", jobs=again, uncertain_sends=uncertain)
     return again
+
+
+def _say_set_aside(connection: Connection, job: Job, *, error: str, at: datetime) -> None:
+    """What was begun for somebody never ends without a word."""
+    if job.conversation is None:
+        return
+    outbox.say(
+        connection,
+        key=f"failed:{job.id}:{job.attempts}",
+        conversation=job.conversation,
+        text=f"⚠ **{job.title}** is set aside: {error}. Ask again when that is mended.",
+        at=at,
+        job_id=job.id,
+        message_id=job.message_id,
+    )
 
 
 def end_orphans(mark: str) -> int:
