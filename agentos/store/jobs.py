@@ -37,6 +37,11 @@ _READY = (
     .order_by(JOB.c.lane, JOB.c.priority, JOB.c.id)
     .limit(bindparam("limit"))
 )
+_TAKE = (
+    update(JOB)
+    .where(JOB.c.id == bindparam("job_id"), JOB.c.state == JobState.queued)
+    .values(state=JobState.running, attempts=JOB.c.attempts + 1)
+)
 _NEXT_DUE = select(func.min(JOB.c.run_at)).where(
     JOB.c.state == JobState.queued, JOB.c.run_at > _NOW
 )
@@ -166,9 +171,4 @@ def list_for_message(connection: Connection, message_id: int) -> list[Job]:
 
 def take(connection: Connection, job_id: int) -> bool:
     """Move a queued job to running and count the attempt; False when it is not queued any more."""
-    result = connection.execute(
-        update(JOB)
-        .where(JOB.c.id == job_id, JOB.c.state == JobState.queued)
-        .values(state=JobState.running, attempts=JOB.c.attempts + 1)
-    )
-    return result.rowcount == 1
+    return connection.execute(_TAKE, {"job_id": job_id}).rowcount == 1

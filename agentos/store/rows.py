@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Executable, Select, Table, bindparam, select, update
+from sqlalchemy import Connection, Executable, Select, Table, Update, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
@@ -34,6 +34,13 @@ def _values(row: SQLModel) -> dict[str, Any]:
 def _by_id(table: Table) -> Select[Any]:
     """Built once for each table: building a statement takes longer than running it."""
     return select(table).where(table.c.id == bindparam("row_id"))
+
+
+@cache
+def _change(table: Table, names: tuple[str, ...]) -> Update:
+    """Built once for each set of columns."""
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    return update(table).where(table.c.id == bindparam("row_id")).values(values)
 
 
 def _set_id(row: SQLModel, row_id: int) -> None:
@@ -89,9 +96,9 @@ def get(connection: Connection, kind: type[R], row_id: int) -> R:
 
 def change(connection: Connection, kind: type[SQLModel], row_id: int, **values: Any) -> bool:
     """Set columns of one row; whether it was there."""
-    table = table_of(kind)
-    result = connection.execute(update(table).where(table.c.id == row_id).values(**values))
-    return result.rowcount == 1
+    statement = _change(table_of(kind), tuple(values))
+    told = {f"new_{name}": value for name, value in values.items()}
+    return connection.execute(statement, {"row_id": row_id, **told}).rowcount == 1
 
 
 def newest(connection: Connection, kind: type[R], *, limit: int, **equals: Any) -> list[R]:
