@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ from agentos.domain.work import Job, JobKind, Run, Worker
 from agentos.engine import settling
 from agentos.engine.choosing import choose_worker, must_wait
 from agentos.engine.lanes import Room, choose
+from agentos.engine.recovery import put_back
 from agentos.engine.supervisor import Supervisor
 from agentos.errors import StoreUnusable
 from agentos.store import jobs, rows, runs, tasks, workers
@@ -59,10 +61,14 @@ class Dispatcher:
             await self._wait(changed, due)
 
     async def stop(self) -> None:
-        """End all runs; they stay live in the rows and go on after the next start."""
+        """End all runs and queue their jobs again: they go on after the next start."""
         for supervisor, _ in self._live.values():
             supervisor.stop()
         await asyncio.gather(*(task for _, task in self._live.values()), return_exceptions=True)
+        with suppress(StoreUnusable):  # then the next start takes it for a crash
+            await self._database.write(
+                lambda connection: put_back(connection, at=self._clock.now())
+            )
 
     def doing(self) -> dict[int, str]:
         """What each live job does now, in plain words, by job id."""
@@ -71,13 +77,14 @@ class Dispatcher:
     async def _cycle(self) -> datetime | None:
         """One look at the rows and what follows from it; returns when the next job will be due."""
         try:
-            look = await self._database.query(self._look)
-            for run_id in look.cancelled:
+            round_ = await self._round()
+            for run_id in round_.cancelled:
                 if run_id in self._live:
                     self._live[run_id][0].cancel()
-            if look.work:
-                for started in await self._database.write(self._start):
-                    self._watch(started)
+            for started in round_.started:
+                self._watch(started)
+            if round_.changed:
+                self._database.poke()
         except StoreUnusable as error:
             log.error("dispatch_postponed", problem=str(error))
             return None
@@ -85,7 +92,7 @@ class Dispatcher:
             # The loop's edge: one bad row must not stop all others.
             log.exception("dispatch_failed")
             return None
-        return look.due
+        return round_.due
 
     async def _wait(self, changed: asyncio.Event, due: datetime | None) -> None:
         waits: list[asyncio.Future[object]] = [asyncio.ensure_future(changed.wait())]
@@ -104,36 +111,66 @@ class Dispatcher:
     def _room(self) -> Room:
         return Room(slots=self._config.engine.slots, running=len(self._live))
 
-    def _look(self, connection: Connection) -> "_Look":
+    async def _round(self) -> "_Round":
+        """With room, straight to the writing: a commit most likely brought a job.
+
+        A full house looks first, because it has nothing to write at most commits.
+        """
+        if not self._room().free_for_urgent:
+            look = await self._database.query(self._look)
+            if not look.changed:
+                return look
+        return await self._database.write(self._start, tell=False)
+
+    def _look(self, connection: Connection) -> "_Round":
+        """What there is to do; `changed` says whether that needs a write."""
         now = self._clock.now()
         ready = jobs.list_ready(connection, now=now, limit=_LOOK_AHEAD)
         reminders = any(job.kind is JobKind.reminder for job in ready)
-        work = reminders or bool(choose(ready, room=self._room()))
-        return _Look(
-            work=work or bool(jobs.list_doomed(connection)),
+        startable = bool(choose(ready, room=self._room()))
+        return _Round(
+            started=[],
+            changed=reminders or startable or bool(jobs.list_doomed(connection)),
             cancelled=_cancelled(connection, set(self._live)),
             due=jobs.next_due(connection, now=now),
         )
 
-    def _start(self, connection: Connection) -> list[Started]:
+    def _start(self, connection: Connection) -> "_Round":
         """Say what is due to be said, end what cannot start, claim what may: one transaction."""
         now = self._clock.now()
+        changed = False
         while doomed := jobs.list_doomed(connection):
+            changed = True
             for job, lost_id in doomed:
                 settling.abandon(connection, job, lost_id=lost_id, at=now)
         ready = jobs.list_ready(connection, now=now, limit=_LOOK_AHEAD)
         for job in ready:
             if job.kind is JobKind.reminder:
+                changed = True
                 settling.remind(connection, job, at=now)
+        started = self._claim_what_fits(connection, ready, at=now)
+        return _Round(
+            started=started,
+            changed=changed or bool(started),
+            cancelled=_cancelled(connection, set(self._live)),
+            due=jobs.next_due(connection, now=now),
+        )
+
+    def _claim_what_fits(
+        self, connection: Connection, ready: list[Job], *, at: datetime
+    ) -> list[Started]:
+        agents = [job for job in ready if job.kind is JobKind.agent]
+        if not agents:
+            return []
         idle = workers.list_idle(connection)
-        agents = [job for job in ready if job.kind is JobKind.agent and not must_wait(job, idle)]
+        agents = [job for job in agents if not must_wait(job, idle)]
         started = []
         for job in choose(agents, room=self._room()):
             if must_wait(job, idle):
                 continue  # another job of this round took its worker
-            worker = self._worker_for(connection, job, idle, at=now)
+            worker = self._worker_for(connection, job, idle, at=at)
             idle = [other for other in idle if other.id != worker.id]
-            if (claimed := self._claim(connection, job, worker, at=now)) is not None:
+            if (claimed := self._claim(connection, job, worker, at=at)) is not None:
                 started.append(claimed)
         return started
 
@@ -204,8 +241,10 @@ async def _attend(supervisor: Supervisor) -> None:
 
 
 @dataclass(frozen=True)
-class _Look:
-    work: bool
+class _Round:
+    started: list[Started]
+    # Whether the rows were changed, or need to be.
+    changed: bool
     cancelled: list[int]
     due: datetime | None
 

@@ -51,8 +51,10 @@ def settle(
         return job.state  # it was cancelled meanwhile; that has been said by who did it
     if ending.state is RunState.done:
         return _finish(connection, job, run, ending, found, at=at)
+    # Not the attempts: those that a restart interrupted are no failures of the job's.
+    failures = runs.count_ended(connection, run.job_id, RunState.failed)
     again = retrying.next_try(
-        ending.failure, attempts=job.attempts, max_attempts=max_attempts, told=ending.retry_after
+        ending.failure, attempts=failures, max_attempts=max_attempts, told=ending.retry_after
     )
     if again is not None:
         run_at = at + again if again else None

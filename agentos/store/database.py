@@ -60,11 +60,12 @@ class Database:
         with self._translated(), self._engine.connect() as connection, connection.begin():
             yield connection
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a write transaction, in the writer thread."""
+    async def write(self, work: Callable[[Connection], T], *, tell: bool = True) -> T:
+        """Run `work` in a write transaction, in the writer thread; `tell` wakes who listens."""
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(self._writer, self._begin, work)
-        self.poke()
+        if tell:
+            self.poke()
         return result
 
     async def query(self, work: Callable[[Connection], T]) -> T:

@@ -84,9 +84,13 @@ def last_session(connection: Connection, job_id: int) -> str | None:
     return found
 
 
-def count_ended(connection: Connection, job_id: int, state: RunState) -> int:
-    """How many runs of a job ended in this way."""
+def count_ended(
+    connection: Connection, job_id: int, state: RunState, *, detail: str | None = None
+) -> int:
+    """How many runs of a job ended in this way, with this detail if one is given."""
     statement = select(func.count()).where(RUN.c.job_id == job_id, RUN.c.state == state)
+    if detail is not None:
+        statement = statement.where(RUN.c.detail == detail)
     return int(connection.execute(statement).scalar_one())
 
 

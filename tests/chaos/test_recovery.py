@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from agentos.domain.states import JobState
 from agentos.domain.work import Job, Worker
-from agentos.engine.recovery import recover
+from agentos.engine.recovery import put_back, recover
 from agentos.standins.clock import VirtualClock
 from agentos.store import jobs, outbox, runs, workers
 from agentos.store.database import Database
@@ -46,3 +46,18 @@ def test_a_job_that_is_live_in_every_crash_is_set_aside_and_the_owner_hears_of_i
         assert jobs.get(connection, job_id).state is JobState.failed
         (said,) = outbox.list_for_job(connection, job_id)
     assert "Dig a hole" in said.text and "the daemon ended 3 times while it ran" in said.text
+
+
+def test_an_orderly_stop_does_not_count_against_a_job(
+    database: Database, clock: VirtualClock
+) -> None:
+    row = Job(title="Dig", prompt="dig", conversation="terminal:main", created_at=clock.now())
+    with database.begin() as connection:
+        job = jobs.enqueue(connection, row)
+        assert job.id is not None
+        for _ in range(_MOST + 2):
+            _go_live(connection, job.id, clock=clock)
+            put_back(connection, at=clock.now())
+        assert jobs.get(connection, job.id).state is JobState.queued
+        _go_live(connection, job.id, clock=clock)
+        assert recover(connection, at=clock.now(), max_crashes=_MOST) == [job.id]
