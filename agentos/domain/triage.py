@@ -1,4 +1,8 @@
-"""What a message is: one of five, each with what is needed to act on it."""
+"""What a message is: one of five, each with what is needed to act on it.
+
+What a model should write into each field stands in its prompt (`triage.md.j2`), once: the schema is
+sent with every message, and each word in it is paid for every time.
+"""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -25,17 +29,17 @@ class QuickWork(_Outcome):
     """Needs tools, under five minutes: one task, one job, at once."""
 
     outcome: Literal["quick_work"]
-    title: Line = Field(description="The outcome in a few words, as a task title.")
-    kind: TaskKind = Field(description="What sort of outcome it is.")
-    prompt: Prose = Field(description="The task for a worker that has not seen this conversation.")
+    title: Line
+    kind: TaskKind
+    prompt: Prose
 
 
 class BigWork(_Outcome):
     """Several steps or much research: a plan first, and nothing before the owner's Go."""
 
     outcome: Literal["big_work"]
-    title: Line = Field(description="The whole piece of work in a few words.")
-    request: Prose = Field(description="The request for a planner that has not seen this talk.")
+    title: Line
+    request: Prose
 
 
 class Clarify(_Outcome):
@@ -50,8 +54,8 @@ class Defer(_Outcome):
     """For later: a reminder that arrives at a time."""
 
     outcome: Literal["defer"]
-    reminder: Line = Field(description="What to say when the time has come.")
-    at: datetime = Field(description="ISO 8601 with the owner's UTC offset.")
+    reminder: Line
+    at: datetime
 
     @field_validator("at")
     @classmethod
@@ -69,5 +73,5 @@ class Triage(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    reason: str = Field(max_length=300, description="Why, in at most 15 words.")
+    reason: str = Field(max_length=300)
     decision: Outcome

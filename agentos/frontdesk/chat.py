@@ -19,7 +19,7 @@ from agentos.frontdesk import effects, words
 from agentos.frontdesk.errands import Resting
 from agentos.frontdesk.intake import Intake
 from agentos.frontdesk.preview import Preview
-from agentos.frontdesk.surroundings import Surroundings, look_around, read_owner_file
+from agentos.frontdesk.surroundings import Surroundings, look_around, read_owner_file, told
 from agentos.home import Home
 from agentos.prompts import render
 from agentos.store import messages, workers
@@ -144,7 +144,7 @@ def system_prompt_of(home: Home, *, owner_name: str) -> str:
         owner_name=owner_name,
         soul=read_owner_file(home, "SOUL.md"),
         manual=read_owner_file(home, "CLAUDE.md"),
-        core_memory=read_owner_file(home, "memory/core-memory.md"),
+        core_memory=told(read_owner_file(home, "memory/core-memory.md")),
     )
 
 

@@ -38,7 +38,6 @@ def _plain(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
         plain.pop("description", None)
         plain["properties"] = {name: _plain(part, definitions) for name, part in properties.items()}
         plain["required"] = list(properties)
-        plain["additionalProperties"] = False
     return plain
 
 

@@ -1,6 +1,7 @@
 """What surrounds a message: the time, core memory, what was said, what waits, what is under way."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,8 @@ from agentos.store.database import Database
 
 _TALK_LINES = 10
 _LONGEST_LINE = 600
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_NOT_TOLD = re.compile(r"\((?:not told|none) yet\)$")
 _LONGEST_MEMORY = 12_000
 _MOST_CARDS = 8
 _MOST_JOBS = 15
@@ -60,7 +63,7 @@ async def look_around(
         return Surroundings(
             now=local,
             zone=zone,
-            core_memory=core_memory[:_LONGEST_MEMORY],
+            core_memory=told(core_memory)[:_LONGEST_MEMORY],
             talk=_talk(connection, message, now=local, since=since),
             cards=[
                 {"question": cut(card.question, 200), "options": card.options}
@@ -125,3 +128,11 @@ def _reply_to(connection: Connection, message: Message) -> str | None:
         connection, channel=message.channel, external_message_id=external_id
     )
     return cut(theirs.text, _LONGEST_LINE) if theirs is not None else None
+
+
+def told(core_memory: str) -> str:
+    """What the owner has really said in it: no comments, no unfilled lines, no empty sections."""
+    said = _COMMENT.sub("", core_memory)
+    lines = [line for line in said.splitlines() if not _NOT_TOLD.search(line)]
+    sections = re.sub(r"^##+ .*\n\s*(?=##+ |\Z)", "", "\n".join(lines), flags=re.MULTILINE)
+    return re.sub(r"\n{3,}", "\n\n", sections).strip()

@@ -10,8 +10,9 @@ from agentos.domain.work import Plan
 from agentos.frontdesk import commands
 from agentos.frontdesk.intake import Intake
 from agentos.frontdesk.plans import draft_of, single_step
-from agentos.frontdesk.surroundings import cut
+from agentos.frontdesk.surroundings import cut, told
 from agentos.frontdesk.triage import LOCAL_RULES, Decided, sane, unstuck
+from agentos.home import shipped_root
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
@@ -88,3 +89,12 @@ def test_cutting_keeps_what_fits() -> None:
     assert cut("a  b\nc", 10) == "a b c"
     assert cut("abcdef", 4) == "abc…"
     assert len(cut("x " * 10_000, 100)) <= 100
+
+
+def test_what_the_owner_has_not_filled_in_costs_nothing() -> None:
+    shipped = (shipped_root() / "memory" / "core-memory.md").read_text()
+    said = told(shipped)
+    assert "yet)" not in said and "<!--" not in said
+    assert "## Rules" in said and "## Priorities" not in said
+    filled = shipped.replace("1. (not told yet)", "1. The move in March")
+    assert "## Priorities\n\n1. The move in March" in told(filled)
