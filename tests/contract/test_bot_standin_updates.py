@@ -278,7 +278,7 @@ class _Hook(BaseHTTPRequestHandler):
         self.send_response(500 if len(self.seen) == 1 else 200)
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         return
 
 
