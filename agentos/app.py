@@ -39,9 +39,10 @@ from agentos.engine.recovery import end_orphans, recover
 from agentos.engine.sessions import Sessions
 from agentos.engine.supervisor import Supervisor
 from agentos.engine.warmth import WarmChildren
-from agentos.errors import Misconfigured
+from agentos.errors import BackendFailed, Misconfigured
 from agentos.frontdesk.desk import FrontDesk
 from agentos.home import Home
+from agentos.loopback.process import LoopbackProcess
 from agentos.standins.clock import VirtualClock
 from agentos.standins.process import StandinProcess
 from agentos.store import jobs, people
@@ -50,6 +51,7 @@ from agentos.store.migrate import migrate
 
 log = logs.get(__name__)
 _MAX_CRASHES = 5
+_WATCH_SECONDS = 1.0
 Announce = Callable[[str], None]
 
 
@@ -215,7 +217,10 @@ def forks_warm(forks: ForkServer) -> Callable[[], Any]:
     """Have the fork server's imports done before the first message needs them."""
 
     async def warm() -> None:
-        await forks.start()
+        try:
+            await forks.start()
+        except BackendFailed as error:  # it is tried again when a child is wanted
+            log.warning("fork_server_not_warm", problem=str(error))
         await asyncio.Event().wait()
 
     return warm
@@ -237,7 +242,7 @@ async def _model_access(
         credentials = find_credentials(base_url=config.claude.base_url, known=known)
         if credentials is not None:
             access, gateway = await open_gateway(credentials, config_folder=folder)
-            stack.push_async_callback(gateway.stop)
+            await _kept_alive(gateway, name="gateway", stack=stack)
             return access
         if config.claude.base_url:
             return open_access(config.claude.base_url, config_folder=folder)
@@ -245,12 +250,34 @@ async def _model_access(
         if login is not None:
             return login
     standin = await StandinProcess.start("messages")
-    stack.push_async_callback(standin.stop)
+    await _kept_alive(standin, name="stand-in model", stack=stack)
     announce(
         "No Claude credentials found, so the built-in stand-in model answers. "
         "Set ANTHROPIC_API_KEY to use Claude."
     )
     return standin_access(standin.url, config_folder=folder)
+
+
+async def _kept_alive(server: LoopbackProcess, *, name: str, stack: AsyncExitStack) -> None:
+    """See to it that a server of ours is there as long as we are, whatever kills it."""
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if not server.running:
+                log.error("server_gone", server=name)
+                try:
+                    await server.relaunch()
+                except (Misconfigured, OSError) as error:
+                    log.error("server_not_back", server=name, problem=str(error))
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await server.stop()
+
+    task = asyncio.create_task(watch())
+    stack.push_async_callback(end)
 
 
 async def _telegram(

@@ -1,6 +1,7 @@
 """What all tests share: a home, a database, a clock that can be moved, the stand-ins."""
 
 import os
+import signal
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,10 @@ from agentos.standins.clock import VirtualClock
 from agentos.standins.process import StandinProcess
 from agentos.store.database import Database, sqlite_url
 from agentos.store.migrate import migrate
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell ignores Ctrl-C for what it runs in the background, and all that we start would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -107,7 +107,8 @@ class ClaudeBackend:
         self._session_id = resume or str(uuid.uuid4())
         client = ClaudeSDKClient(self._options(self._assignment, resume=resume))
         try:
-            await asyncio.wait_for(client.connect(), _CONNECT_SECONDS)
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await client.connect()
         except CLINotFoundError as error:
             problem = "the Claude CLI is missing; reinstall claude-agent-sdk"
             raise BackendFailed(backend="claude", problem=problem) from error

@@ -48,7 +48,7 @@ class Screen:
         if said.uncertain:
             self._console.print(Text("↻ said again after a hiccup", style="dim"))
         if said.news.strip():
-            self._console.print(Markdown(clean(said.news).strip(), hyperlinks=False))
+            self._console.print(_markdown(said.news))
         for number, option in enumerate(said.options, start=1):
             self._console.print(Text.assemble((f"  {number} ", "bold cyan"), clean(option.label)))
         if said.options:
@@ -64,7 +64,7 @@ class Screen:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
         self._live_message = message_id
-        self._live.update(Markdown(clean(text), hyperlinks=False), refresh=True)
+        self._live.update(_markdown(text), refresh=True)
 
     def arrived(self, message_id: int) -> None:
         """Show that a message has arrived."""
@@ -111,3 +111,13 @@ def first_lines(file: Path) -> list[str]:
     except (OSError, UnicodeDecodeError):
         return []
     return lines[:_SHOWN_LINES] + (["…"] if len(lines) > _SHOWN_LINES else [])
+
+
+def _markdown(text: str) -> Markdown:
+    """What we say, with its line ends: in a chat a new line is one, in Markdown it needs a sign."""
+    lines, in_code = [], False
+    for line in clean(text).strip().split("\n"):
+        is_fence = line.lstrip().startswith("```")
+        in_code ^= is_fence
+        lines.append(line if in_code or is_fence or not line.strip() else f"{line}  ")
+    return Markdown("\n".join(lines), hyperlinks=False)

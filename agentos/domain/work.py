@@ -163,7 +163,7 @@ class Job(SQLModel, table=True):
     title: str = Field(max_length=300)
     prompt: str = Field(sa_column=Column(Text, nullable=False))
     state: JobState = Field(
-        default=JobState.queued, sa_column=Column(EnumText(JobState), nullable=False, index=True)
+        default=JobState.queued, sa_column=Column(EnumText(JobState), nullable=False)
     )
     priority: int = 2
     lane: int = int(Lane.normal)

@@ -32,7 +32,7 @@ class ForkServer:
         self._control: socket.socket | None = None
         self._reading: asyncio.Task[None] | None = None
         self._forking = asyncio.Lock()
-        self._forked: dict[int, asyncio.Future[int]] = {}
+        self._forked: dict[int, asyncio.Future[Child]] = {}
         self._children: dict[int, Child] = {}
         self._ready: asyncio.Future[None] | None = None
 
@@ -49,33 +49,46 @@ class ForkServer:
     async def spawn(self, *, title: str, stderr: Path) -> Child:
         """Fork a child that waits for its assignment. Raises BackendFailed."""
         async with self._forking:
-            await self._ensure()
-            assert self._control is not None
-            self._count += 1
-            number = self._count
-            ours, theirs = socket.socketpair()
-            request = {
-                "spawn": number,
-                "title": title,
-                "stderr": str(stderr),
-                "env": dict(self._environment(f"{self._mark}:{number}")),
-            }
-            forked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            self._forked[number] = forked
             try:
+                return await self._spawn(title=title, stderr=stderr)
+            except ConnectionError:
+                # It was dying when it was asked; that it is gone is known now.
+                self._lost_all()
+            try:
+                return await self._spawn(title=title, stderr=stderr)
+            except ConnectionError as error:
+                raise BackendFailed(backend="fork server", problem=str(error)) from error
+
+    async def _spawn(self, *, title: str, stderr: Path) -> Child:
+        """One try. Raises ConnectionError when the server is gone, BackendFailed when it cannot."""
+        await self._ensure()
+        assert self._control is not None
+        self._count += 1
+        number = self._count
+        ours, theirs = socket.socketpair()
+        request = {
+            "spawn": number,
+            "title": title,
+            "stderr": str(stderr),
+            "env": dict(self._environment(f"{self._mark}:{number}")),
+        }
+        forked: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._forked[number] = forked
+        try:
+            with theirs:
                 line = json.dumps(request).encode() + b"\n"
                 socket.send_fds(self._control, [line], [theirs.fileno()])
-                pid = await asyncio.wait_for(forked, _START_SECONDS)
-            except (OSError, TimeoutError) as error:
-                ours.close()
+            async with asyncio.timeout(_START_SECONDS):
+                child = await forked
+        except BaseException as error:
+            ours.close()
+            if isinstance(error, OSError) and not isinstance(error, ConnectionError):
                 raise BackendFailed(backend="fork server", problem=str(error)) from error
-            finally:
-                theirs.close()
-                self._forked.pop(number, None)
-            child = self._children.get(pid) or Child(pid)
-            self._children[pid] = child
-            await child.connect(ours)
-            return child
+            raise
+        finally:
+            self._forked.pop(number, None)
+        await child.connect(ours)
+        return child
 
     async def close(self) -> None:
         """Let it end its children and itself."""
@@ -110,15 +123,20 @@ class ForkServer:
             # A process title must not be written over the mark by which orphans are known.
             "SPT_NOENV": "1",
         }
-        with theirs, (self._home / "logs" / "children.log").open("ab") as errors:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - milliseconds, once
-                command, pass_fds=[theirs.fileno()], env=environment, stderr=errors
-            )
+        try:
+            with theirs, (self._home / "logs" / "children.log").open("ab") as errors:
+                self._process = subprocess.Popen(  # noqa: ASYNC220 - milliseconds, once
+                    command, pass_fds=[theirs.fileno()], env=environment, stderr=errors
+                )
+        except OSError as error:
+            ours.close()
+            raise BackendFailed(backend="fork server", problem=str(error)) from error
         self._control = ours
         self._ready = asyncio.get_running_loop().create_future()
         self._reading = asyncio.create_task(self._read(ours))
         try:
-            await asyncio.wait_for(asyncio.shield(self._ready), _START_SECONDS)
+            async with asyncio.timeout(_START_SECONDS):
+                await asyncio.shield(self._ready)
         except TimeoutError as error:
             raise BackendFailed(backend="fork server", problem="it did not start") from error
 
@@ -136,25 +154,34 @@ class ForkServer:
             for line in lines:
                 self._heard(json.loads(line))
         log.warning("fork_server_gone")
-        if self._process is not None:
-            await asyncio.to_thread(self._process.wait)
-        self._lost_all()
+        process = self._process
+        if self._control is control:  # else a new one is there already, which is not ours to end
+            self._lost_all()
+        if process is not None:
+            await asyncio.to_thread(process.wait)
 
     def _heard(self, message: dict[str, Any]) -> None:
         if "ready" in message:
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(None)
-        elif "forked" in message:
-            pid = message["pid"]
-            # Known from now on: it may have ended before `spawn` goes on.
-            self._children[pid] = Child(pid)
-            future = self._forked.get(message["forked"])
-            if future is not None and not future.done():
-                future.set_result(pid)
-        else:
+        elif "exited" in message:
             child = self._children.pop(message["exited"], None)
             if child is not None:
                 child.ended(message["status"])
+        else:
+            number = int(message.get("forked", message.get("failed", 0)))
+            future = self._forked.get(number)
+            if future is None or future.done():
+                future = None
+            if "forked" in message:
+                # Known from now on: it may have ended before `spawn` goes on.
+                child = self._children[message["pid"]] = Child(message["pid"])
+                if future is not None:
+                    future.set_result(child)
+                else:
+                    child.kill()  # nobody waits for it any more
+            elif future is not None:
+                future.set_exception(OSError(message["problem"]))
 
     def _lost_all(self) -> None:
         """The fork server is gone, and by its death all its children."""
@@ -163,7 +190,7 @@ class ForkServer:
         self._children.clear()
         for future in self._forked.values():
             if not future.done():
-                future.set_exception(OSError("the fork server ended"))
+                future.set_exception(ConnectionError("the fork server ended"))
         if self._ready is not None and not self._ready.done():
             problem = "it ended at its start; see children.log"
             self._ready.set_exception(BackendFailed(backend="fork server", problem=problem))

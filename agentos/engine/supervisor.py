@@ -2,7 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+
+from sqlalchemy import Connection
 
 from agentos import log as logs
 from agentos.config import Config
@@ -19,7 +23,7 @@ from agentos.domain.states import RunState
 from agentos.domain.work import Job, Run, Worker
 from agentos.engine.assignments import Briefing, Needed, brief
 from agentos.engine.children import Child
-from agentos.engine.collecting import Collection, collect
+from agentos.engine.collecting import NOTHING, Collection, collect
 from agentos.engine.forks import ForkServer
 from agentos.engine.settling import Ending, settle
 from agentos.engine.warmth import WarmChildren
@@ -30,6 +34,7 @@ from agentos.store.database import Database
 
 log = logs.get(__name__)
 _SETTLE_AGAIN_SECONDS = 2.0
+_END_SECONDS = 2.0
 
 
 class Supervisor:
@@ -90,22 +95,31 @@ class Supervisor:
             if self._child is not None:
                 self._child.kill()
             return
+        except StoreUnusable as error:
+            ending = self._broke(Failure.transient, str(error))
         except AgentosError as error:
             ending = self._broke(Failure.refused, str(error))
-        if self._stopping:
-            return  # the next start finds the run live, and takes it up again
-        found = Collection(files=[], left=[])
+        if self._stopping and ending.state is not RunState.done:
+            return  # its job is put back, and goes on after the next start
+        await self._keep_or_end(briefing, ending)
+        found = NOTHING
         if briefing is not None and ending.state is RunState.done:
             found = await asyncio.to_thread(collect, briefing.artefacts)
-        self._keep_or_end(briefing, ending)
-        await self._settle(ending, found)
+        try:
+            await self._settle(ending, found)
+        except Exception:
+            # What is done is not done again because one of its files has something odd about it.
+            if ending.state is not RunState.done:
+                raise
+            log.exception("settled_without_files", run_id=self.run.id)
+            await self._settle(ending, NOTHING)
 
     async def give_up(self) -> None:
         """Settle a run that could not be attended, because of a fault of ours."""
         if self._child is not None:
             self._child.kill()
         problem = "something inside broke; the log tells what"
-        await self._settle(self._broke(Failure.crashed, problem), Collection(files=[], left=[]))
+        await self._settle(self._broke(Failure.crashed, problem), NOTHING)
 
     async def _brief(self) -> Briefing:
         needs = await self._database.query(
@@ -226,7 +240,7 @@ class Supervisor:
     async def _note_running(self, child: Child) -> None:
         now, lease = self._clock.now(), self._lease()
         self.doing = "thinking"
-        await self._database.write(
+        await self._note(
             lambda connection: runs.change_live(
                 connection,
                 self.run,
@@ -241,7 +255,7 @@ class Supervisor:
     async def _note_session(self, frame: SessionOpened) -> None:
         """Known at once, so that a crash in the next instant can resume it."""
         self._session_id = frame.session_id
-        await self._database.write(
+        await self._note(
             lambda connection: runs.change_live(connection, self.run, session_id=frame.session_id)
         )
 
@@ -251,14 +265,22 @@ class Supervisor:
             return
         self._renewed = time.monotonic()
         now, lease = self._clock.now(), self._lease()
-        await self._database.write(
+        await self._note(
             lambda connection: runs.heartbeat(connection, self.run, now=now, lease=lease)
         )
+
+    async def _note(self, work: Callable[[Connection], None]) -> None:
+        """A note that cannot be written now is not worth the run; settling writes what matters."""
+        try:
+            await self._database.write(work)
+        except StoreUnusable as error:
+            log.warning("note_postponed", run_id=self.run.id, problem=str(error))
 
     def _lease(self) -> timedelta:
         return timedelta(seconds=self._config.engine.lease_seconds)
 
-    def _keep_or_end(self, briefing: Briefing | None, ending: Ending) -> None:
+    async def _keep_or_end(self, briefing: Briefing | None, ending: Ending) -> None:
+        """Keep a persistent worker's process warm; end any other, before its files are read."""
         if self._child is None:
             return
         keeps = self.worker.persistent and ending.state is RunState.done
@@ -266,6 +288,9 @@ class Supervisor:
             self._warm.put(self.worker.id, self._child, briefing.assignment)
         else:
             self._child.kill()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_END_SECONDS):
+                    await asyncio.shield(self._child.exited)
 
     async def _settle(self, ending: Ending, found: Collection) -> None:
         """Write the end down, however long the disk stays full."""
@@ -286,6 +311,8 @@ class Supervisor:
                 return
             except StoreUnusable as error:
                 log.error("settle_postponed", run_id=self.run.id, problem=str(error))
+                if self._stopping:
+                    return  # still live in the rows: the next start takes it up
                 await asyncio.sleep(_SETTLE_AGAIN_SECONDS)
                 continue
             log.info(

@@ -229,6 +229,9 @@ class FrontDesk:
         except StoreUnusable as error:
             log.error("message_postponed", message_id=message_id, problem=str(error))
             return False
+        except Exception:  # the loop's edge, again: those behind it are still to be answered
+            log.exception("apology_failed", message_id=message_id)
+            return False
         return True
 
     async def _close_plans(self) -> None:

@@ -165,7 +165,11 @@ class Handling:
                 return plan_rows.get(connection, plan_id)
             if message.triage is not None:
                 return None
-            return plan_rows.find_changing(connection, message.conversation)
+            if message.external_id.startswith("card:"):
+                return None  # it answers a question of its own
+            plan = plan_rows.find_changing(connection, message.conversation)
+            # What was said before the tap on Change was not meant as one.
+            return plan if plan is not None and message.received_at >= plan.updated_at else None
 
         return await self._database.query(find)
 

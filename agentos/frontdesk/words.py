@@ -141,7 +141,11 @@ def plan(proposed: Plan, *, note: str = "") -> str:
     """The plan message: all there is to know before saying Go."""
     steps = [Step.model_validate(step) for step in proposed.steps]
     version = f" (version {proposed.version})" if proposed.version > 1 else ""
-    lines = [f"**Plan: {proposed.title}**{version}", proposed.goal, ""]
+    named = proposed.title.lower().startswith("plan")
+    lines = [f"**{'' if named else 'Plan: '}{proposed.title}**{version}"]
+    if proposed.goal.strip().lower() != proposed.title.strip().lower():
+        lines.append(proposed.goal)
+    lines.append("")
     if note:
         lines[:0] = [note, ""]
     lines += [_step(number, step) for number, step in enumerate(steps, start=1)]

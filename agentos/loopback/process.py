@@ -18,18 +18,20 @@ from agentos.errors import Misconfigured
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG")
 _START_WITHIN = timedelta(seconds=20)
+# A server that is started again is told its port by this variable.
+PORT = "AGENTOS_LOOPBACK_PORT"
 
 
 class LoopbackProcess:
     """One running server on loopback. It dies with this process, also when that is killed."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], *, name: str, complaints: IO[bytes]
-    ) -> None:
-        self._process = process
+    def __init__(self, arguments: Sequence[str], *, name: str, secret: bytes) -> None:
+        self._arguments = list(arguments)
         self._name = name
-        self._complaints = complaints
+        self._secret = secret
         self.url = ""
+        self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as we live
+        self._process = self._spawn(port=0)
 
     @classmethod
     async def launch(
@@ -41,7 +43,7 @@ class LoopbackProcess:
         within: timedelta = _START_WITHIN,
     ) -> Self:
         """Run `python ARGUMENTS` and wait until it listens. `secret` goes to its stdin, first."""
-        server = cls._spawn(arguments, name=name, secret=secret)
+        server = cls(arguments, name=name, secret=secret)
         await asyncio.to_thread(server._await_url, within=within)
         return server
 
@@ -50,7 +52,7 @@ class LoopbackProcess:
         cls, arguments: Sequence[str], *, name: str, within: timedelta = _START_WITHIN
     ) -> Self:
         """The same for callers without an event loop."""
-        server = cls._spawn(arguments, name=name, secret=b"")
+        server = cls(arguments, name=name, secret=b"")
         server._await_url(within=within)
         return server
 
@@ -88,21 +90,27 @@ class LoopbackProcess:
     ) -> None:
         await self.stop()
 
-    @classmethod
-    def _spawn(cls, arguments: Sequence[str], *, name: str, secret: bytes) -> Self:
-        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+    async def relaunch(self, *, within: timedelta = _START_WITHIN) -> None:
+        """Start it again, at the same address, after it has died."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process = self._spawn(port=int(self.url.rsplit(":", 1)[-1]))
+        await asyncio.to_thread(self._await_url, within=within)
+
+    def _spawn(self, *, port: int) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [sys.executable, *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
-            env=_clean_environment(),
+            stderr=self._complaints,
+            env={**_clean_environment(), PORT: str(port)},
         )
-        if secret:
+        if self._secret:
             assert process.stdin is not None
-            process.stdin.write(secret)
+            process.stdin.write(self._secret)
             process.stdin.flush()
-        return cls(process, name=name, complaints=complaints)
+        return process
 
     def _await_url(self, *, within: timedelta) -> None:
         assert self._process.stdout is not None

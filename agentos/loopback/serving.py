@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from agentos.loopback.process import PORT
+
 _LOOPBACK = "127.0.0.1"
 _TRANSPORT = "agentos.transport"
 
@@ -75,7 +77,7 @@ def serve(app: ASGIApp, *, port: int, with_parent: bool) -> None:
     )
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((_LOOPBACK, port))
+    listener.bind((_LOOPBACK, port or int(os.environ.get(PORT, "0"))))
     if with_parent:
         threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
     _Announcing(config).run(sockets=[listener])

@@ -156,6 +156,8 @@ def _mend(error: DBAPIError) -> str | None:
         "not a database": "Move the file away and start again, or restore a backup.",
         "malformed": "Move the file away and start again, or restore a backup.",
         "disk is full": "Free some space; nothing that was stored is lost.",
+        "no space left": "Free some space; nothing that was stored is lost.",
+        "deadlock": "Two programs were in each other's way; it is tried again.",
         "disk i/o error": "Check the disk; nothing that was stored is lost.",
         "unable to open": "Check that the folder exists and may be written.",
         "readonly": "Make the file writable.",

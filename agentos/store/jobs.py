@@ -4,16 +4,19 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, text, update
 
-from agentos.domain.states import FINISHED_JOBS, JOBS, Actor, JobState, check
-from agentos.domain.work import Job, JobNeed, lane_of
+from agentos.domain.states import FINISHED_JOBS, JOBS, Actor, JobState, WorkerState, check
+from agentos.domain.work import Job, JobNeed, Worker, lane_of
 from agentos.errors import BadRequest
 from agentos.store import events, rows
 
 JOB = rows.table_of(Job)
 NEED = rows.table_of(JobNeed)
+WORKER = rows.table_of(Worker)
 _NEEDED = JOB.alias("needed")
+# In the words of the partial index: bound as a value, SQLite would not know that it fits.
+_IS_QUEUED = text("job.state = 'queued'")
 _NOW = bindparam("now", type_=JOB.c.run_at.type)
 
 
@@ -30,9 +33,12 @@ def _unmet_needs() -> ColumnElement[bool]:
 _READY = (
     select(JOB)
     .where(
-        JOB.c.state == JobState.queued,
+        _IS_QUEUED,
         (JOB.c.run_at.is_(None)) | (JOB.c.run_at <= _NOW),
         ~_unmet_needs(),
+        # Else those that wait for one busy worker would hide the free jobs behind them.
+        (JOB.c.wants_worker_id.is_(None))
+        | exists().where(WORKER.c.id == JOB.c.wants_worker_id, WORKER.c.state == WorkerState.idle),
     )
     .order_by(JOB.c.lane, JOB.c.priority, JOB.c.id)
     .limit(bindparam("limit"))
@@ -42,15 +48,13 @@ _TAKE = (
     .where(JOB.c.id == bindparam("job_id"), JOB.c.state == JobState.queued)
     .values(state=JobState.running, attempts=JOB.c.attempts + 1)
 )
-_NEXT_DUE = select(func.min(JOB.c.run_at)).where(
-    JOB.c.state == JobState.queued, JOB.c.run_at > _NOW
-)
+_NEXT_DUE = select(func.min(JOB.c.run_at)).where(_IS_QUEUED, JOB.c.run_at > _NOW)
 _DOOMED = (
     select(JOB.c.id, func.min(_NEEDED.c.id))
     .join(NEED, NEED.c.job_id == JOB.c.id)
     .join(_NEEDED, _NEEDED.c.id == NEED.c.needs_id)
     .where(
-        JOB.c.state == JobState.queued,
+        _IS_QUEUED,
         _NEEDED.c.state.in_([state for state in FINISHED_JOBS if state is not JobState.done]),
     )
     .group_by(JOB.c.id)
@@ -68,7 +72,7 @@ def enqueue(connection: Connection, job: Job, *, needs: Iterable[int] = ()) -> J
         found = rows.fetch_one(connection, Job, select(JOB).where(JOB.c.key == job.key))
         assert found is not None
         return found
-    for needed in needs:
+    for needed in dict.fromkeys(needs):
         connection.execute(NEED.insert().values(job_id=job.id, needs_id=get(connection, needed).id))
     events.record(connection, "job_queued", at=job.created_at, job_id=job.id, task_id=job.task_id)
     return job

@@ -6,7 +6,7 @@ event loop, because a fork copies both badly. When the other end closes, the dae
 ends all children and itself.
 
     →  {"spawn": 7, "env": {...}, "stderr": "/path"}   + one file descriptor
-    ←  {"forked": 7, "pid": 4711}
+    ←  {"forked": 7, "pid": 4711}      or {"failed": 7, "problem": "…"}
     ←  {"exited": 4711, "status": 0}
 """
 
@@ -88,7 +88,12 @@ class ForkServer:
 
     def _spawn(self, request: dict[str, Any]) -> None:
         descriptor = self._descriptors.pop(0)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory, or too many processes: that costs this child alone
+            os.close(descriptor)
+            self._tell({"failed": request["spawn"], "problem": str(error)})
+            return
         if pid == 0:
             self._become_child(request, descriptor)
         os.close(descriptor)

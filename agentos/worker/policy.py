@@ -8,10 +8,17 @@ from typing import Any
 from agentos.domain.frames import Access
 
 _WRITES = {"Write": "file_path", "Edit": "file_path", "NotebookEdit": "notebook_path"}
-_READS = {"Read": "file_path", "Glob": "path", "Grep": "path"}
+_READS = {"Read": ("file_path",), "Glob": ("path", "pattern"), "Grep": ("path", "glob")}
 _FREE = {"WebFetch", "WebSearch", "TodoWrite", "StructuredOutput"}
 # Names that hold secrets, wherever they lie.
-_SECRET_NAMES = (".env", ".credentials.json", "agentos.db", "id_rsa", "id_ed25519")
+_SECRET_NAMES = (
+    ".env",
+    ".credentials.json",
+    "agentos.db",
+    "config.toml",
+    "id_rsa",
+    "id_ed25519",
+)
 
 
 class Policy:
@@ -32,7 +39,7 @@ class Policy:
         if tool in _WRITES:
             return self._may_write(str(arguments.get(_WRITES[tool], "")))
         if tool in _READS:
-            return _may_read(str(arguments.get(_READS[tool], "")))
+            return _may_read([str(arguments.get(name, "")) for name in _READS[tool]])
         if tool == "Bash":
             return _may_run(str(arguments.get("command", "")))
         if tool in _FREE:
@@ -47,10 +54,16 @@ class Policy:
         return f"Writing is allowed in {where} only."
 
 
-def _may_read(path: str) -> str | None:
-    name = Path(os.path.realpath(path)).name if path else ""
-    if name.startswith(_SECRET_NAMES):
-        return f"{name} may hold secrets and is not to be read."
+def _may_read(paths: Sequence[str]) -> str | None:
+    """Whether files under these names may be read; a pattern is one that may lead to them."""
+    for path in paths:
+        name = Path(os.path.realpath(path)).name if path else ""
+        if name.startswith(_SECRET_NAMES):
+            return f"{name} may hold secrets and is not to be read."
+    # A search through home would come by the files that hold them.
+    home = os.environ.get("AGENTOS_HOME")
+    if home and paths[1:] and paths[0] and Path(home).is_relative_to(os.path.realpath(paths[0])):
+        return "The home of agentos is not to be searched; look in your working folder."
     return None
 
 

@@ -11,9 +11,17 @@ from agentos.control.operations.shown import Names, job_line, shown
 from agentos.control.operations.story import tell
 from agentos.control.operations.tasks import NameOrId, Title, project_id_of
 from agentos.control.wire import TERMINAL
-from agentos.domain.states import FINISHED_JOBS, TASKS, Actor, JobState, TaskState, allowed
+from agentos.domain.states import (
+    FINISHED_JOBS,
+    TASKS,
+    Actor,
+    JobState,
+    TaskState,
+    WorkerState,
+    allowed,
+)
 from agentos.domain.talk import Card
-from agentos.domain.work import Job, Worker
+from agentos.domain.work import Job, Worker, WorkerRole
 from agentos.errors import BadRequest, WrongState
 from agentos.store import cards, events, jobs, rows, tasks, workers
 
@@ -33,7 +41,10 @@ class JobAdd(Params):
     model: Word | None = None
     persona: Word | None = None
     skills: Annotated[list[Word], Field(default_factory=list, max_length=50)]
-    worker: Word | None = None
+    # A persistent worker's name is a folder's, too.
+    worker: (
+        Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None
+    ) = None
     needs: Annotated[list[RowId], Field(default_factory=list, max_length=200)]
     at: AwareDatetime | None = None
     timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
@@ -169,6 +180,9 @@ def _worker_id(connection: Connection, params: JobAdd, *, at: datetime) -> int |
             ),
         )
         return made.id
+    takes_jobs = found.persistent and found.role is WorkerRole.work
+    if not takes_jobs or found.state is WorkerState.retired:
+        raise BadRequest(problem=f"worker {found.name} does not take jobs by name")
     if found.backend != params.backend:
         problem = f"worker {found.name} runs on {found.backend}, not on {params.backend}"
         raise BadRequest(problem=problem)

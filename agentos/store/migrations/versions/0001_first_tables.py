@@ -189,7 +189,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )
-    op.create_index("ix_job_state", "job", ["state"])
     op.create_index("ix_job_task_id", "job", ["task_id"])
 
     op.create_table(
