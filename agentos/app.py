@@ -45,7 +45,7 @@ from agentos.home import Home
 from agentos.loopback.process import LoopbackProcess
 from agentos.standins.clock import VirtualClock
 from agentos.standins.process import StandinProcess
-from agentos.store import jobs, people
+from agentos.store import jobs, messages, people
 from agentos.store.database import Database, sqlite_url
 from agentos.store.migrate import migrate
 
@@ -129,6 +129,7 @@ async def _built(
         database = Database(database_url(home, config))
         stack.callback(database.close)
         await asyncio.to_thread(migrate, database)
+        await asyncio.to_thread(_set_old_files_aside, home, database)
         await database.write(
             lambda connection: recover(connection, at=clock.now(), max_crashes=_MAX_CRASHES)
         )
@@ -311,6 +312,16 @@ async def _telegram(
     if config.telegram.owner_id is None and owner is None:
         announce(f"To pair it with you, send it this code: {pairing_code}")
     return channel
+
+
+def _set_old_files_aside(home: Home, database: Database) -> None:
+    """A new database counts from 1 again: the files of an old one's job 1 are not the new one's."""
+    with database.read() as connection:
+        is_new = not jobs.list_all(connection, limit=1)
+        no_messages = not messages.any_stored(connection)
+    for folder in [home.jobs] * is_new + [home.inbox] * no_messages:
+        if (aside := home.set_aside(folder)) is not None:
+            log.warning("old_files_set_aside", folder=str(aside))
 
 
 def _operations(running: Running) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from agentos.errors import AlreadyRunning, HomeUnusable, NotFound
@@ -167,6 +168,17 @@ class Home:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 mend = "Free some space; nothing that was stored is lost."
             raise HomeUnusable(home=self.root, problem=problem, mend=mend) from error
+
+    def set_aside(self, folder: Path) -> Path | None:
+        """Move what is in a folder of ours out of the way; returns where it is now, if anything."""
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return None
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        aside = folder.with_name(f"{folder.name}.before-{stamp}")
+        with self.written():
+            folder.rename(aside)
+            folder.mkdir()
+        return aside
 
     def find(self, name: str) -> Path:
         """A file by its relative name: the owner's when there is one, else the shipped one."""

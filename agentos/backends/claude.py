@@ -72,7 +72,7 @@ class ClaudeBackend:
         try:
             async for event in self._attempt(turn):
                 yield event
-        except ClaudeSDKError as error:
+        except Exception as error:  # noqa: BLE001 - the SDK raises plain ones, too
             if self._used or not self._resuming:
                 yield self._failed(turn, error)
                 return
@@ -81,7 +81,7 @@ class ClaudeBackend:
             try:
                 async for event in self._attempt(turn):
                     yield event
-            except ClaudeSDKError as second:
+            except Exception as second:  # noqa: BLE001
                 yield self._failed(turn, second)
 
     async def close(self) -> None:
@@ -112,7 +112,7 @@ class ClaudeBackend:
         except CLINotFoundError as error:
             problem = "the Claude CLI is missing; reinstall claude-agent-sdk"
             raise BackendFailed(backend="claude", problem=problem) from error
-        except (ClaudeSDKError, TimeoutError, OSError) as error:
+        except Exception as error:  # TimeoutError and plain ones, too
             raise BackendFailed(backend="claude", problem=self._complaint(error)) from error
         self._client = client
 

@@ -85,6 +85,15 @@ def abandon(connection: Connection, job: Job, *, lost_id: int, at: datetime) -> 
     error = f"it needed #{lost_id}, which did not get done"
     jobs.move(connection, job.id, JobState.cancelled, by=Actor.engine, at=at, error=error)
     tasks.follow_job(connection, job.task_id, TaskState.cancelled, at=at)
+    if job.conversation is not None and job.plan_id is None:  # a plan tells it at its end
+        outbox.say(
+            connection,
+            key=f"abandoned:{job.id}",
+            conversation=job.conversation,
+            text=f"**{job.title}** was not started: {error}.",
+            at=at,
+            job_id=job.id,
+        )
 
 
 def _release(connection: Connection, worker: Worker, ending: Ending, *, at: datetime) -> None:

@@ -27,6 +27,11 @@ def get(connection: Connection, message_id: int) -> Message:
     return rows.get(connection, Message, message_id)
 
 
+def any_stored(connection: Connection) -> bool:
+    """Whether there has ever been a message."""
+    return connection.execute(select(MESSAGE.c.id).limit(1)).first() is not None
+
+
 def list_open(connection: Connection, *, conversation: str | None = None) -> list[Message]:
     """What still waits for an answer, oldest first."""
     statement = select(MESSAGE).where(MESSAGE.c.state.in_(_OPEN)).order_by(MESSAGE.c.id)

@@ -262,6 +262,7 @@ def test_a_file_is_shown_with_its_place_and_its_beginning(there: Home, person: P
 def test_pasted_lines_are_one_message(person: Person) -> None:
     person.type("first\nsecond\n")
     person.see("You said: first")
+    assert "You said" not in person.see("second")
 
 
 @pytest.mark.parametrize("words", ["/quit\n", "/exit\n"])
