@@ -33,7 +33,7 @@ async def test_nothing_starts_before_go_and_go_brings_everything(shown: Stage) -
     assert len([one for one in view.messages if one.document is not None]) == 2
     first, second = sorted(shown.listed("job"), key=lambda job: int(job["id"]))
     assert {first["state"], second["state"]} == {"done"}
-    (plan,) = [one for one in view.messages if "Plan: " in one.text]
+    (plan,) = [one for one in view.messages if "min in all" in one.text]
     assert "▶ Started" in plan.text and not plan.buttons
 
 
