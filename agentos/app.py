@@ -4,7 +4,6 @@ import asyncio
 import os
 import secrets
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -32,13 +31,11 @@ from agentos.control.peer import Peer
 from agentos.control.server import ControlServer
 from agentos.domain.clock import SystemClock
 from agentos.domain.ports import Channel, Clock
-from agentos.engine.dispatcher import Dispatcher, Started
+from agentos.engine.engine import Engine
 from agentos.engine.environment import child_environment
 from agentos.engine.forks import ForkServer
 from agentos.engine.recovery import end_orphans, recover
 from agentos.engine.sessions import Sessions
-from agentos.engine.supervisor import Supervisor
-from agentos.engine.warmth import WarmChildren
 from agentos.errors import BackendFailed, Misconfigured
 from agentos.frontdesk.desk import FrontDesk
 from agentos.home import Home
@@ -64,7 +61,7 @@ class Running:
     clock: Clock
     database: Database
     access: ModelAccess
-    dispatcher: Dispatcher
+    engine: Engine
     channels: dict[str, Channel]
     pairing_code: str
     stopping: asyncio.Event
@@ -130,18 +127,28 @@ async def _built(
         stack.callback(database.close)
         await asyncio.to_thread(migrate, database)
         await asyncio.to_thread(_set_old_files_aside, home, database)
+        node = home.node()
         await database.write(
-            lambda connection: recover(connection, at=clock.now(), max_crashes=_MAX_CRASHES)
+            lambda connection: recover(
+                connection,
+                at=clock.now(),
+                max_crashes=_MAX_CRASHES,
+                # A file of this home's is this daemon's alone.
+                node=None if database.is_sqlite else node,
+            )
         )
         access = await _model_access(home, config, stack=stack, announce=announce)
-        forks = ForkServer(
-            home=home.root,
+        engine = Engine(
+            database,
+            clock=clock,
+            config=config,
+            home=home,
             environment=lambda mark: child_environment(access, home=home.root, mark=mark),
-            mark=home.mark,
+            node=node,
         )
-        stack.push_async_callback(forks.close)
+        stack.push_async_callback(engine.forks.close)
         running, loops = await _wired(
-            home, config, clock, database, access, forks, stack=stack, announce=announce
+            home, config, clock, database, access, engine, stack=stack, announce=announce
         )
         yield running, loops
 
@@ -152,33 +159,16 @@ async def _wired(
     clock: Clock,
     database: Database,
     access: ModelAccess,
-    forks: ForkServer,
+    engine: Engine,
     *,
     stack: AsyncExitStack,
     announce: Announce,
 ) -> tuple[Running, list[Callable[[], Any]]]:
-    warm = WarmChildren(keep=timedelta(seconds=config.engine.warm_seconds))
-    sessions = Sessions(forks, logs_folder=home.logs)
+    sessions = Sessions(engine.forks, logs_folder=home.logs)
     stack.push_async_callback(sessions.close)
-    stack.callback(lambda: warm.evict(everything=True))
-
-    def attend(started: Started) -> Supervisor:
-        return Supervisor(
-            started.run,
-            job=started.job,
-            worker=started.worker,
-            database=database,
-            clock=clock,
-            config=config,
-            home=home,
-            forks=forks,
-            warm=warm,
-        )
-
-    dispatcher = Dispatcher(
-        database, clock=clock, config=config, attend=attend, node=socket.gethostname()
-    )
-    stack.push_async_callback(dispatcher.stop)
+    stack.callback(lambda: engine.warm.evict(everything=True))
+    grace = timedelta(seconds=config.engine.drain_seconds)
+    stack.push_async_callback(engine.dispatcher.stop, grace=grace)
     channels: dict[str, Channel] = {}
     desk = FrontDesk(
         database,
@@ -198,7 +188,7 @@ async def _wired(
     if telegram is not None:
         channels[telegram.name] = telegram
     running = Running(
-        home, config, clock, database, access, dispatcher, channels, pairing_code, asyncio.Event()
+        home, config, clock, database, access, engine, channels, pairing_code, asyncio.Event()
     )
     control = ControlServer(
         home.socket,
@@ -206,8 +196,8 @@ async def _wired(
         clock=clock,
         extra={**terminal.operations(), **_operations(running)},
     )
-    loops: list[Callable[[], Any]] = [control.run, dispatcher.run, desk.run, forks_warm(forks)]
-    loops.append(lambda: _evict(warm))
+    loops: list[Callable[[], Any]] = [control.run, engine.dispatcher.run, desk.run]
+    loops += [forks_warm(engine.forks), lambda: _evict(engine)]
     for channel in channels.values():
         loops.append(channel.run)
         loops.append(Deliverer(database, clock=clock, channel=channel).run)
@@ -227,10 +217,10 @@ def forks_warm(forks: ForkServer) -> Callable[[], Any]:
     return warm
 
 
-async def _evict(warm: WarmChildren) -> None:
+async def _evict(engine: Engine) -> None:
     while True:
         await asyncio.sleep(5)
-        warm.evict()
+        engine.warm.evict()
 
 
 async def _model_access(
@@ -337,7 +327,7 @@ def _operations(running: Running) -> dict[str, Any]:
             "timezone": running.config.owner.timezone,
             "now": running.clock.now().isoformat(),
             "jobs": counts,
-            "doing": {str(job): words for job, words in running.dispatcher.doing().items()},
+            "doing": {str(job): words for job, words in running.engine.dispatcher.doing().items()},
         }
 
     async def stop(**_: Any) -> dict[str, Any]:

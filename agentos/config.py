@@ -9,7 +9,7 @@ import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
@@ -88,6 +88,47 @@ class Engine(_Section):
     max_attempts: int = Field(default=3, ge=1, le=20)
     job_timeout_seconds: int = Field(default=1800, ge=1, le=86400)
     triage_timeout_seconds: float = Field(default=60.0, gt=0, le=600)
+    # A run whose transcript does not grow for so long is ended, and resumed.
+    stall_seconds: float = Field(default=900.0, gt=0, le=86_400)
+    # At which share of its time a job is told to come to an end.
+    warn_at: float = Field(default=0.8, gt=0, lt=1)
+    # How long an orderly end waits for running sessions to come to a safe point.
+    drain_seconds: float = Field(default=8.0, ge=0, le=3600)
+    # A session that fills more of its context than this is handed over to a fresh one.
+    session_tokens: int = Field(default=120_000, ge=1000)
+    # How many jobs of one project, and of one template, run at once; 0 means no such limit.
+    project_slots: int = Field(default=0, ge=0)
+    template_slots: int = Field(default=1, ge=0)
+
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Tokens = Annotated[int, Field(ge=0)]
+
+
+class Capacity(_Section):
+    """How much may be used, and when to wait. A limit of 0 is none.
+
+    Tokens are input, output and what is written to a cache; what is read from one does not count.
+    """
+
+    # In any five minutes, by all backends together.
+    window_tokens: Tokens = 2_000_000
+    # From this share of it on, and with so many jobs waiting, only urgent work starts.
+    backpressure: Share = 0.8
+    deep_queue: int = Field(default=10, ge=1)
+    # What each backend may use in five hours and in a week, from the first use on: in tokens, or
+    # in turns where the tokens are not told.
+    five_hour_tokens: Tokens = 0
+    five_hour_turns: Tokens = 0
+    weekly_tokens: Tokens = 0
+    weekly_turns: Tokens = 0
+    # From this share of a pool on, what is left is the owner's: only urgent work starts.
+    pause_at: Share = 0.8
+    # How long to wait when a backend says that its limit is reached, and not until when.
+    rest_seconds: int = Field(default=300, ge=1)
+    # With less memory available, or more load on each processor, only urgent work starts.
+    least_memory_mb: int = Field(default=300, ge=0)
+    most_load: float = Field(default=8.0, gt=0)
 
 
 class Claude(_Section):
@@ -128,6 +169,7 @@ class Config(BaseSettings):
     telegram: Telegram = Field(default_factory=Telegram)
     models: Models = Field(default_factory=Models)
     engine: Engine = Field(default_factory=Engine)
+    capacity: Capacity = Field(default_factory=Capacity)
     claude: Claude = Field(default_factory=Claude)
     store: Store = Field(default_factory=Store)
     log: Log = Field(default_factory=Log)

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,6 +130,17 @@ class Home:
     def desk(self) -> Path:
         """The working folder of the front desk's sessions; it stays empty."""
         return self.root / "desk"
+
+    def node(self) -> str:
+        """What this installation calls itself among others that share a database; made once."""
+        file = self.run / "node"
+        with self.written():
+            try:
+                with file.open("x", encoding="ascii") as made:
+                    made.write(secrets.token_hex(8))
+            except FileExistsError:
+                pass
+            return file.read_text(encoding="ascii").strip() or self.mark
 
     def job_folder(self, job_id: int) -> Path:
         """Everything one job leaves behind."""

@@ -14,8 +14,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from agentos import log as logs
 from agentos.backends.claude_access import find_credentials, open_access, open_gateway
@@ -23,11 +23,10 @@ from agentos.config import Config
 from agentos.domain.clock import SystemClock
 from agentos.domain.states import FINISHED_JOBS
 from agentos.domain.work import Job, Worker
-from agentos.engine.dispatcher import Dispatcher, Started
+from agentos.engine.claiming import Started
+from agentos.engine.engine import Engine
 from agentos.engine.environment import child_environment
-from agentos.engine.forks import ForkServer
 from agentos.engine.supervisor import Supervisor
-from agentos.engine.warmth import WarmChildren
 from agentos.errors import AgentosError
 from agentos.home import Home
 from agentos.standins.messages_control import MessagesControl
@@ -99,19 +98,15 @@ class _Bench:
         times.asked.append((seen.monotonic - queued) * 1000)
 
 
-class _Engine:
-    """A dispatcher with all that it needs."""
+class _Engine(Engine):
+    """The engine, and when it claimed what."""
 
-    def __init__(self, home: Home, database: Database, forks: ForkServer) -> None:
-        self.home, self.database, self.forks = home, database, forks
-        self.config, self.clock = Config(), SystemClock()
+    def __init__(self, database: Database, **parts: Any) -> None:
+        super().__init__(database, clock=SystemClock(), config=Config(), node="here", **parts)
+        self.database = database
         self.claimed: dict[int, float] = {}
         self.seen = 0
         self._changed = database.listen()
-        self.warm = WarmChildren(keep=timedelta(minutes=10))
-        self.dispatcher = Dispatcher(
-            database, clock=self.clock, config=self.config, attend=self._attend, node="here"
-        )
 
     async def ended(self, job: Job) -> Job:
         """Wait for a job's end, and a little for its child's."""
@@ -126,19 +121,10 @@ class _Engine:
         await asyncio.sleep(0.1)
         return now
 
-    def _attend(self, started: Started) -> Supervisor:
+    def attend(self, started: Started) -> Supervisor:
+        """The same as ever, but the moment is noted."""
         self.claimed[started.run.job_id] = time.monotonic()
-        return Supervisor(
-            started.run,
-            job=started.job,
-            worker=started.worker,
-            database=self.database,
-            clock=self.clock,
-            config=self.config,
-            home=self.home,
-            forks=self.forks,
-            warm=self.warm,
-        )
+        return super().attend(started)
 
 
 @asynccontextmanager
@@ -162,14 +148,13 @@ async def _bench(*, gateway: bool) -> AsyncIterator[_Bench]:
             assert found is not None
             access, process = await open_gateway(found, config_folder=home.claude_config)
             stack.push_async_callback(process.stop)
-        forks = ForkServer(
-            home=home.root,
+        engine = _Engine(
+            database,
+            home=home,
             environment=lambda mark: child_environment(access, home=home.root, mark=mark),
-            mark=home.mark,
         )
-        stack.push_async_callback(forks.close)
-        await forks.start()
-        engine = _Engine(home, database, forks)
+        stack.push_async_callback(engine.forks.close)
+        await engine.forks.start()
         stack.callback(lambda: engine.warm.evict(everything=True))
         stack.push_async_callback(engine.dispatcher.stop)
         loop = asyncio.create_task(engine.dispatcher.run())

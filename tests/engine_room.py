@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any
 
 from agentos.backends.claude_access import ModelAccess
@@ -11,11 +10,8 @@ from agentos.config import Config
 from agentos.domain.ports import Clock
 from agentos.domain.states import FINISHED_JOBS
 from agentos.domain.work import Job, Run, Worker
-from agentos.engine.dispatcher import Dispatcher, Started
+from agentos.engine.engine import Engine
 from agentos.engine.environment import child_environment
-from agentos.engine.forks import ForkServer
-from agentos.engine.supervisor import Supervisor
-from agentos.engine.warmth import WarmChildren
 from agentos.home import Home
 from agentos.store import events, jobs, outbox, rows, runs
 from agentos.store.database import Database
@@ -28,28 +24,16 @@ class EngineRoom:
         self, database: Database, *, clock: Clock, home: Home, access: ModelAccess, config: Config
     ) -> None:
         self.database, self.clock, self.home, self.config = database, clock, home, config
-        self.forks = ForkServer(
-            home=home.root,
+        self.engine = Engine(
+            database,
+            clock=clock,
+            config=config,
+            home=home,
             environment=lambda mark: child_environment(access, home=home.root, mark=mark),
-            mark=home.mark,
+            node="test",
         )
-        self.warm = WarmChildren(keep=timedelta(seconds=config.engine.warm_seconds))
-        self.dispatcher = Dispatcher(
-            database, clock=clock, config=config, attend=self._attend, node="test"
-        )
-
-    def _attend(self, started: Started) -> Supervisor:
-        return Supervisor(
-            started.run,
-            job=started.job,
-            worker=started.worker,
-            database=self.database,
-            clock=self.clock,
-            config=self.config,
-            home=self.home,
-            forks=self.forks,
-            warm=self.warm,
-        )
+        self.forks, self.warm = self.engine.forks, self.engine.warm
+        self.dispatcher = self.engine.dispatcher
 
     async def add(self, prompt: str, *, needs: list[int] | None = None, **more: Any) -> Job:
         """Queue a job; the owner hears of it in the terminal."""

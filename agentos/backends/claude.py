@@ -84,6 +84,13 @@ class ClaudeBackend:
             except Exception as second:  # noqa: BLE001
                 yield self._failed(turn, second)
 
+    async def nudge(self, text: str) -> bool:
+        """The CLI takes it in before its next request to the model."""
+        if self._client is None:
+            return False
+        await self._client.query(_as_written(text))
+        return True
+
     async def close(self) -> None:
         """End the CLI."""
         client, self._client = self._client, None
@@ -153,7 +160,8 @@ class ClaudeBackend:
         if self._announced != self._session_id:
             self._announced = self._session_id
             yield SessionOpened(session_id=self._session_id, lost=self._lost)
-        await self._client.query(_as_written(turn.prompt))
+        before = f"{turn.if_lost}\n\n" if self._lost and not self._used and turn.if_lost else ""
+        await self._client.query(_as_written(before + turn.prompt))
         outcome = claude_outcome.Outcome(turn_id=turn.turn_id, model=self._assignment.model)
         async for message in self._client.receive_response():
             self._used = True

@@ -1,7 +1,7 @@
 """What the engine and a child say to each other: one JSON object a line, over a socket pair.
 
 This module is all that the two sides of the process boundary share. Down go `Assignment`, `Turn`,
-`Stop`; up come the rest. A child that says anything else is broken and is ended.
+`Nudge`, `Stop`; up come the rest. A child that says anything else is broken and is ended.
 """
 
 from decimal import Decimal
@@ -64,10 +64,20 @@ class Turn(_Frame):
     frame: Literal["turn"] = "turn"
     turn_id: str
     prompt: str
+    # What is said before the prompt when the session that was to be resumed is gone: what a new one
+    # has to know.
+    if_lost: str = ""
     # For the turn of a job: its run, its transcript, and the folders it may write to.
     run_id: int | None = None
     transcript: str | None = None
     folders: list[str] = Field(default_factory=list)
+
+
+class Nudge(_Frame):
+    """Something the session is told while its turn runs; a backend that cannot lets it be."""
+
+    frame: Literal["nudge"] = "nudge"
+    text: str
 
 
 class Stop(_Frame):
@@ -148,6 +158,19 @@ class TurnUsage(_Frame):
     cache_write_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
 
+    @property
+    def tokens(self) -> int:
+        """What counts against limits: all but what was read from a cache."""
+        return self.input_tokens + self.output_tokens + self.cache_write_tokens
+
+
+class Spent(_Frame):
+    """What the turn has used so far, all of it, where a backend tells before its end."""
+
+    frame: Literal["spent"] = "spent"
+    turn_id: str
+    usage: TurnUsage
+
 
 class TurnEnded(_Frame):
     """The turn is over: with a result, or with a failure and its cause."""
@@ -168,9 +191,12 @@ class ChildFailed(_Frame):
 
     frame: Literal["child_failed"] = "child_failed"
     problem: str
+    # Whether another try may help: a worker that crashed may not crash again, a backend that is not
+    # there will be missing again.
+    failure: Failure = Failure.crashed
 
 
-Down = Annotated[Assignment | Turn | Stop, Field(discriminator="frame")]
+Down = Annotated[Assignment | Turn | Nudge | Stop, Field(discriminator="frame")]
 Up = Annotated[
     Ready
     | SessionOpened
@@ -178,11 +204,12 @@ Up = Annotated[
     | ToolStarted
     | ToolEnded
     | Heartbeat
+    | Spent
     | TurnEnded
     | ChildFailed,
     Field(discriminator="frame"),
 ]
-DOWN: TypeAdapter[Assignment | Turn | Stop] = TypeAdapter(Down)
+DOWN: TypeAdapter[Assignment | Turn | Nudge | Stop] = TypeAdapter(Down)
 UP: TypeAdapter[
     Ready
     | SessionOpened
@@ -190,6 +217,7 @@ UP: TypeAdapter[
     | ToolStarted
     | ToolEnded
     | Heartbeat
+    | Spent
     | TurnEnded
     | ChildFailed
 ] = TypeAdapter(Up)

@@ -19,6 +19,7 @@ class Purpose(StrEnum):
     plan = auto()
     work = auto()
     review = auto()
+    handover = auto()
 
 
 class Usage(SQLModel, table=True):
@@ -40,6 +41,11 @@ class Usage(SQLModel, table=True):
     task_id: int | None = Field(default=None, foreign_key="task.id")
     project_id: int | None = Field(default=None, foreign_key="project.id")
     at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
+
+    @property
+    def tokens(self) -> int:
+        """What counts against limits: all but what was read from a cache."""
+        return self.input_tokens + self.output_tokens + self.cache_write_tokens
 
 
 class Event(SQLModel, table=True):

@@ -11,6 +11,7 @@ from agentos.domain.frames import (
     Heartbeat,
     Ready,
     SessionOpened,
+    Spent,
     TextDelta,
     ToolEnded,
     ToolStarted,
@@ -19,7 +20,7 @@ from agentos.domain.frames import (
 )
 from agentos.domain.talk import Message, Outgoing
 
-Event = SessionOpened | TextDelta | ToolStarted | ToolEnded | TurnEnded
+Event = SessionOpened | TextDelta | ToolStarted | ToolEnded | Spent | TurnEnded
 UpFrame = Event | Ready | Heartbeat | ChildFailed
 
 
@@ -43,7 +44,15 @@ class Backend(Protocol):
         ...
 
     def turn(self, turn: Turn) -> AsyncIterator[Event]:
-        """Do one turn; the last event is always its TurnEnded."""
+        """Do one turn; the last event is always its TurnEnded.
+
+        When the session that was to be resumed is gone, a new one begins with `turn.if_lost`
+        before the prompt, and its SessionOpened says `lost`.
+        """
+        ...
+
+    async def nudge(self, text: str) -> bool:
+        """Tell the session something while a turn runs; False when this backend cannot."""
         ...
 
     async def close(self) -> None:

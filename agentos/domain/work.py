@@ -1,6 +1,6 @@
 """The rows of work: projects, tasks, plans, jobs, runs, workers, artefacts, reviews."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum, StrEnum, auto
 from typing import Any
@@ -9,6 +9,7 @@ from sqlalchemy import CheckConstraint, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from agentos.domain.columns import EnumText, Json, UtcDateTime
+from agentos.domain.frames import Failure
 from agentos.domain.states import (
     JobState,
     PlanState,
@@ -44,6 +45,14 @@ class Lane(IntEnum):
     background = 2
 
 
+class NeedPolicy(StrEnum):
+    """What becomes of a job when one that it needs ends without being done."""
+
+    skip = auto()  # it is cancelled, and so is what needs it
+    block = auto()  # it waits until that one is tried again
+    go_on = auto()  # it starts all the same, and is told what is missing
+
+
 class WorkerRole(StrEnum):
     """Whether a worker takes jobs from the queue or speaks for the front desk."""
 
@@ -56,6 +65,28 @@ def lane_of(priority: int) -> Lane:
     if priority <= 1:
         return Lane.urgent
     return Lane.normal if priority == 2 else Lane.background
+
+
+# How long a job of each priority lets newer ones of higher priority go first.
+PATIENCE = (
+    timedelta(),
+    timedelta(minutes=1),
+    timedelta(minutes=15),
+    timedelta(hours=1),
+    timedelta(hours=2),
+    timedelta(hours=4),
+)
+
+
+def turn_of(priority: int, *, since: datetime) -> datetime:
+    """A job's turn: the queue is served by it, the earliest first.
+
+    Of jobs that came together the one of higher priority goes first, and of one priority the older.
+    A job is overtaken only by what was queued within the difference of their patience, so each of
+    them starts in the end (aging by virtual deadlines, as in earliest-deadline-first scheduling;
+    Liu and Layland, 1973).
+    """
+    return since + PATIENCE[priority]
 
 
 def _when(*, nullable: bool = True, index: bool = False) -> Any:
@@ -115,10 +146,17 @@ class Plan(SQLModel, table=True):
     updated_at: datetime = Field(sa_column=_when(nullable=False))
 
 
+_IDLE = text("state = 'idle' AND persistent AND role = 'work'")
+
+
 class Worker(SQLModel, table=True):
     """An agent identity with a session. A persistent one keeps its session from job to job."""
 
     __tablename__ = "worker"
+    __table_args__ = (
+        # The dispatcher reads only this; a job's own worker would be a row of it forever.
+        Index("ix_worker_idle", "last_used_at", sqlite_where=_IDLE, postgresql_where=_IDLE),
+    )
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(unique=True, max_length=200)
     role: WorkerRole = Field(
@@ -135,6 +173,10 @@ class Worker(SQLModel, table=True):
     )
     session_id: str | None = Field(default=None, max_length=64)
     session_job_count: int = 0
+    # How much of a context the session fills, as its last turn told.
+    session_tokens: int = 0
+    # What the session before this one left for it to know.
+    summary: str = Field(default="", sa_column=Column(Text, nullable=False))
     created_at: datetime = Field(sa_column=_when(nullable=False))
     last_used_at: datetime | None = Field(default=None, sa_column=_when())
 
@@ -147,8 +189,7 @@ class Job(SQLModel, table=True):
         # The dispatcher reads only this: what is queued, in the order it is served.
         Index(
             "ix_job_queue",
-            "lane",
-            "priority",
+            "turn_at",
             "id",
             sqlite_where=text("state = 'queued'"),
             postgresql_where=text("state = 'queued'"),
@@ -167,6 +208,13 @@ class Job(SQLModel, table=True):
     )
     priority: int = 2
     lane: int = int(Lane.normal)
+    # Set by the queue: see `turn_of`.
+    turn_at: datetime | None = Field(default=None, sa_column=_when())
+    # What it is expected to use, held against the limits until it is known.
+    tokens: int = 0
+    if_needs_fail: NeedPolicy = Field(
+        default=NeedPolicy.skip, sa_column=Column(EnumText(NeedPolicy), nullable=False)
+    )
     project_id: int | None = Field(default=None, foreign_key="project.id", index=True)
     task_id: int | None = Field(default=None, foreign_key="task.id", index=True)
     plan_id: int | None = Field(default=None, foreign_key="plan.id", index=True)
@@ -188,7 +236,7 @@ class Job(SQLModel, table=True):
 
 
 class JobNeed(SQLModel, table=True):
-    """`job_id` starts only when `needs_id` is done."""
+    """`job_id` starts only when `needs_id` is done; see `NeedPolicy` for when that never is."""
 
     __tablename__ = "job_need"
     job_id: int = Field(foreign_key="job.id", primary_key=True)
@@ -228,6 +276,7 @@ class Run(SQLModel, table=True):
     heartbeat_at: datetime = Field(sa_column=_when(nullable=False))
     lease_until: datetime = Field(sa_column=_when(nullable=False))
     finished_at: datetime | None = Field(default=None, sa_column=_when())
+    failure: Failure | None = Field(default=None, sa_column=Column(EnumText(Failure)))
     detail: str | None = Field(default=None, sa_column=Column(Text))
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from agentos.domain.frames import UP, Assignment, ChildFailed, Stop, Turn, encode
+from agentos.domain.frames import UP, Assignment, ChildFailed, Nudge, Stop, Turn, encode
 from agentos.domain.ports import UpFrame
 
 # One line of a child's: an answer, or the output of a tool, which the child cuts.
@@ -35,7 +35,7 @@ class Child:
         """Whether it has not been seen to end."""
         return not self.exited.done()
 
-    async def send(self, frame: Assignment | Turn | Stop) -> None:
+    async def send(self, frame: Assignment | Turn | Nudge | Stop) -> None:
         """Send a frame down; a child that is gone will be noticed when it is read from."""
         assert self._writer is not None
         with suppress(ConnectionError):

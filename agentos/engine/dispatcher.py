@@ -1,40 +1,25 @@
 """The dispatcher: on each change of the rows, start what may start. The tick is the safety net."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-from sqlalchemy import Connection
 
 from agentos import log as logs
 from agentos.config import Config
 from agentos.domain.ports import Clock
-from agentos.domain.states import JobState, TaskState, WorkerState
-from agentos.domain.work import Job, JobKind, Run, Worker
-from agentos.engine import settling
-from agentos.engine.choosing import choose_worker, must_wait
-from agentos.engine.lanes import Room, choose
-from agentos.engine.recovery import put_back
+from agentos.engine.claiming import Claims, Present, Round, Started
+from agentos.engine.lanes import Held, Under
+from agentos.engine.machine import Machine
+from agentos.engine.recovery import put_back, rescue
 from agentos.engine.supervisor import Supervisor
-from agentos.errors import StoreUnusable
-from agentos.store import jobs, rows, runs, tasks, workers
+from agentos.errors import StoreUnusable, WrongState
+from agentos.store import runs
 from agentos.store.database import Database
 
 log = logs.get(__name__)
-# How far down the queue one look goes; the next look follows at the next commit.
-_LOOK_AHEAD = 50
-
-
-@dataclass(frozen=True)
-class Started:
-    """A job that was claimed, for whom, and its run."""
-
-    run: Run
-    job: Job
-    worker: Worker
-
 
 Attend = Callable[[Started], Supervisor]
 
@@ -43,14 +28,26 @@ class Dispatcher:
     """Decides what runs; a supervisor attends each run."""
 
     def __init__(
-        self, database: Database, *, clock: Clock, config: Config, attend: Attend, node: str
+        self,
+        database: Database,
+        *,
+        clock: Clock,
+        config: Config,
+        claims: Claims,
+        attend: Attend,
+        machine: Machine,
+        node: str,
     ) -> None:
         self._database = database
         self._clock = clock
         self._config = config
+        self._claims = claims
         self._attend = attend
+        self._machine = machine
         self._node = node
         self._live: dict[int, tuple[Supervisor, asyncio.Task[None]]] = {}
+        self._draining = False
+        self._rescued = time.monotonic()
 
     async def run(self) -> None:
         """Dispatch until cancelled; the runs under way are then left to `stop`."""
@@ -60,23 +57,62 @@ class Dispatcher:
             due = await self._cycle()
             await self._wait(changed, due)
 
-    async def stop(self) -> None:
-        """End all runs and queue their jobs again: they go on after the next start."""
+    async def stop(self, *, grace: timedelta = timedelta()) -> None:
+        """Start nothing more, and end all runs; their jobs go on after the next start.
+
+        For the length of `grace` a run may come to a safe point, or to its end.
+        """
+        self._draining = True
+        live = list(self._live.values())
+        if grace and live:
+            log.info("draining", runs=len(live), seconds=grace.total_seconds())
+            for supervisor, _ in live:
+                supervisor.drain()
+            await asyncio.wait([task for _, task in live], timeout=grace.total_seconds())
         for supervisor, _ in self._live.values():
             supervisor.stop()
         await asyncio.gather(*(task for _, task in self._live.values()), return_exceptions=True)
         with suppress(StoreUnusable):  # then the next start takes it for a crash
             await self._database.write(
-                lambda connection: put_back(connection, at=self._clock.now())
+                lambda connection: put_back(connection, at=self._clock.now(), node=self._node)
             )
 
     def doing(self) -> dict[int, str]:
         """What each live job does now, in plain words, by job id."""
         return {supervisor.run.job_id: supervisor.doing for supervisor, _ in self._live.values()}
 
+    def poke(self, job_id: int) -> None:
+        """Kill what runs a job and have it resumed at once. Raises WrongState when nothing does."""
+        for supervisor, _ in self._live.values():
+            if supervisor.run.job_id == job_id:
+                supervisor.poke()
+                return
+        problem = "only a job that runs can be poked"
+        raise WrongState(noun="job", name=job_id, state="not running", problem=problem)
+
+    def present(self) -> Present:
+        """What is under way, and how the machine bears up."""
+        live = [supervisor for supervisor, _ in self._live.values()]
+        worked_on = [supervisor.job for supervisor in live]
+        under = Under(
+            running=len(live),
+            projects=Counter(job.project_id for job in worked_on if job.project_id is not None),
+            templates=Counter(job.template for job in worked_on if job.template is not None),
+            tokens=sum(max(each.job.tokens, each.spent.tokens) for each in live),
+        )
+        return Present(under=under, strain=self._machine.strain, draining=self._draining)
+
+    async def explain(self, *, limit: int = 50) -> list[Held]:
+        """The next jobs that are due, and what holds each of them back."""
+        present = self.present()
+        return await self._database.query(
+            lambda connection: self._claims.explain(connection, present, limit=limit)
+        )
+
     async def _cycle(self) -> datetime | None:
-        """One look at the rows and what follows from it; returns when the next job will be due."""
+        """One look at the rows and what follows from it; returns when something is due next."""
         try:
+            await self._rescue()
             round_ = await self._round()
             for run_id in round_.cancelled:
                 if run_id in self._live:
@@ -108,113 +144,37 @@ class Dispatcher:
             for wait in waits:
                 wait.cancel()
 
-    def _room(self) -> Room:
-        return Room(slots=self._config.engine.slots, running=len(self._live))
-
-    async def _round(self) -> "_Round":
+    async def _round(self) -> Round:
         """With room, straight to the writing: a commit most likely brought a job.
 
         A full house looks first, because it has nothing to write at most commits.
         """
-        if not self._room().free_for_urgent:
-            look = await self._database.query(self._look)
+        present = self.present()
+        if present.draining:
+            return Round()
+        if present.under.running > self._config.engine.slots:
+            look = await self._database.query(
+                lambda connection: self._claims.look(connection, present)
+            )
             if not look.changed:
                 return look
-        return await self._database.write(self._start, tell=False)
-
-    def _look(self, connection: Connection) -> "_Round":
-        """What there is to do; `changed` says whether that needs a write."""
-        now = self._clock.now()
-        ready = jobs.list_ready(connection, now=now, limit=_LOOK_AHEAD)
-        reminders = any(job.kind is JobKind.reminder for job in ready)
-        startable = bool(choose(ready, room=self._room()))
-        return _Round(
-            started=[],
-            changed=reminders or startable or bool(jobs.list_doomed(connection)),
-            cancelled=_cancelled(connection, set(self._live)),
-            due=jobs.next_due(connection, now=now),
+        return await self._database.write(
+            lambda connection: self._claims.start(connection, present), tell=False
         )
 
-    def _start(self, connection: Connection) -> "_Round":
-        """Say what is due to be said, end what cannot start, claim what may: one transaction."""
-        now = self._clock.now()
-        changed = False
-        while doomed := jobs.list_doomed(connection):
-            changed = True
-            for job, lost_id in doomed:
-                settling.abandon(connection, job, lost_id=lost_id, at=now)
-        ready = jobs.list_ready(connection, now=now, limit=_LOOK_AHEAD)
-        for job in ready:
-            if job.kind is JobKind.reminder:
-                changed = True
-                settling.remind(connection, job, at=now)
-        started = self._claim_what_fits(connection, ready, at=now)
-        return _Round(
-            started=started,
-            changed=changed or bool(started),
-            cancelled=_cancelled(connection, set(self._live)),
-            due=jobs.next_due(connection, now=now),
+    async def _rescue(self) -> None:
+        """Once in a while, look for runs that nobody attends any more."""
+        if time.monotonic() - self._rescued < self._config.engine.lease_seconds / 4:
+            return
+        self._rescued = time.monotonic()
+        ours = set(self._live)
+        expired = await self._database.query(
+            lambda connection: runs.list_expired(connection, now=self._clock.now())
         )
-
-    def _claim_what_fits(
-        self, connection: Connection, ready: list[Job], *, at: datetime
-    ) -> list[Started]:
-        agents = [job for job in ready if job.kind is JobKind.agent]
-        if not agents:
-            return []
-        idle = workers.list_idle(connection)
-        agents = [job for job in agents if not must_wait(job, idle)]
-        started = []
-        for job in choose(agents, room=self._room()):
-            if must_wait(job, idle):
-                continue  # another job of this round took its worker
-            worker = self._worker_for(connection, job, idle, at=at)
-            idle = [other for other in idle if other.id != worker.id]
-            if (claimed := self._claim(connection, job, worker, at=at)) is not None:
-                started.append(claimed)
-        return started
-
-    def _worker_for(
-        self, connection: Connection, job: Job, idle: list[Worker], *, at: datetime
-    ) -> Worker:
-        model = job.model or self._config.models.work
-        worker = choose_worker(job, idle, model=model)
-        if worker is not None:
-            return worker
-        assert job.id is not None
-        return workers.add(
-            connection,
-            Worker(
-                name=f"{job.backend}-{job.id}-{job.attempts + 1}",
-                backend=job.backend,
-                model=model,
-                persona=job.persona,
-                skills=list(job.skills),
-                project_id=job.project_id,
-                # A second attempt goes on in the session of the first.
-                session_id=runs.last_session(connection, job.id),
-                created_at=at,
-            ),
-        )
-
-    def _claim(
-        self, connection: Connection, job: Job, worker: Worker, *, at: datetime
-    ) -> Started | None:
-        assert job.id is not None and worker.id is not None
-        run = runs.start(
-            connection,
-            job,
-            worker,
-            now=at,
-            lease=timedelta(seconds=self._config.engine.lease_seconds),
-            model=job.model or worker.model,
-            node=self._node,
-        )
-        if run is None:
-            return None
-        workers.change(connection, worker.id, state=WorkerState.working, last_used_at=at)
-        tasks.follow_job(connection, job.task_id, TaskState.running, at=at)
-        return Started(run=run, job=jobs.get(connection, job.id), worker=worker)
+        if any(run.id not in ours for run in expired):
+            await self._database.write(
+                lambda connection: rescue(connection, at=self._clock.now(), ours=set(self._live))
+            )
 
     def _watch(self, started: Started) -> None:
         assert started.run.id is not None
@@ -223,6 +183,8 @@ class Dispatcher:
         task = asyncio.create_task(_attend(supervisor))
         self._live[run_id] = (supervisor, task)
         log.info("run_started", run_id=run_id, job_id=started.run.job_id)
+        if self._draining:
+            supervisor.stop()  # claimed in the instant in which the end began
 
         def gone(_ended: asyncio.Task[None]) -> None:
             del self._live[run_id]
@@ -238,24 +200,3 @@ async def _attend(supervisor: Supervisor) -> None:
     except Exception:
         log.exception("run_unattended", run_id=supervisor.run.id)
         await supervisor.give_up()
-
-
-@dataclass(frozen=True)
-class _Round:
-    started: list[Started]
-    # Whether the rows were changed, or need to be.
-    changed: bool
-    cancelled: list[int]
-    due: datetime | None
-
-
-def _cancelled(connection: Connection, live: set[int]) -> list[int]:
-    """Runs of ours whose job the owner has cancelled."""
-    if not live:
-        return []
-    found = []
-    for run in runs.list_live(connection):
-        job = rows.find(connection, Job, run.job_id)
-        if run.id in live and job is not None and job.state is JobState.cancelled:
-            found.append(run.id)
-    return found

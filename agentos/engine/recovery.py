@@ -1,4 +1,4 @@
-"""After a start: what the last daemon left live goes on, and what it left running is ended."""
+"""What a daemon left live that is gone: its jobs go on, and what it left running is ended."""
 
 import os
 import signal
@@ -9,23 +9,29 @@ import psutil
 from sqlalchemy import Connection
 
 from agentos import log as logs
-from agentos.domain.states import Actor, JobState, RunState, TaskState, WorkerState
+from agentos.domain.states import Actor, JobState, RunState
 from agentos.domain.work import Job, Run
-from agentos.store import jobs, outbox, runs, tasks, workers
+from agentos.engine.settling import queue_again, release
+from agentos.store import jobs, outbox, runs, workers
 
 log = logs.get(__name__)
 _CRASHED = "the daemon ended"
+_EXPIRED = "its lease ended"
 _STOPPED = "the daemon was stopped"
 
 
-def recover(connection: Connection, *, at: datetime, max_crashes: int) -> list[int]:
-    """Queue again the jobs whose runs were interrupted; returns their ids.
+def recover(
+    connection: Connection, *, at: datetime, max_crashes: int, node: str | None = None
+) -> list[int]:
+    """After a start: queue again the jobs whose runs were interrupted; returns their ids.
+
+    With a node, only its runs are taken for interrupted, for others may share the database.
 
     A crash of the daemon is no fault of the job's; but a job that was live in `max_crashes` crashes
     may be their cause, so it is set aside as failed.
     """
     again = []
-    for run in runs.list_live(connection):
+    for run in _live(connection, node):
         job = _interrupt(connection, run, detail=_CRASHED, at=at)
         if job is None:
             continue
@@ -33,48 +39,58 @@ def recover(connection: Connection, *, at: datetime, max_crashes: int) -> list[i
         if crashes >= max_crashes:
             _set_aside(connection, job, crashes=crashes, at=at)
         else:
-            _queue_again(connection, job, at=at)
+            queue_again(connection, job, at=at)
             again.append(run.job_id)
     uncertain = outbox.recover(connection)
     log.info("recovered", jobs=again, uncertain_sends=uncertain)
     return again
 
 
-def put_back(connection: Connection, *, at: datetime) -> None:
+def put_back(connection: Connection, *, at: datetime, node: str | None = None) -> None:
     """Before an orderly end: queue again what runs. It does not count against the jobs."""
-    for run in runs.list_live(connection):
+    for run in _live(connection, node):
         job = _interrupt(connection, run, detail=_STOPPED, at=at)
         if job is not None:
-            _queue_again(connection, job, at=at)
+            queue_again(connection, job, at=at)
+
+
+def rescue(connection: Connection, *, at: datetime, ours: set[int]) -> list[int]:
+    """Queue again the jobs of runs that nobody attends any more; returns their ids.
+
+    `ours` are the runs that this daemon attends: it knows better than a clock how they are. Should
+    another daemon still attend one, its settle is refused by the run's state.
+    """
+    again = []
+    for run in runs.list_expired(connection, now=at):
+        if run.id in ours:
+            continue
+        job = _interrupt(connection, run, detail=_EXPIRED, at=at)
+        if job is not None:
+            queue_again(connection, job, at=at)
+            again.append(run.job_id)
+    if again:
+        log.warning("rescued", jobs=again)
+    return again
+
+
+def _live(connection: Connection, node: str | None) -> list[Run]:
+    return [run for run in runs.list_live(connection) if node is None or run.node == node]
 
 
 def _interrupt(connection: Connection, run: Run, *, detail: str, at: datetime) -> Job | None:
     """End a live run and free its worker; its job, when that is still to be done."""
     runs.settle(connection, run, RunState.interrupted, at=at, detail=detail)
     worker = workers.get(connection, run.worker_id)
-    state = WorkerState.idle if worker.persistent else WorkerState.retired
-    session_id = run.session_id or worker.session_id
-    workers.change(connection, run.worker_id, state=state, session_id=session_id)
+    release(connection, worker, session_id=run.session_id, at=at)
     job = jobs.get(connection, run.job_id)
     return job if job.state is JobState.running else None
 
 
-def _queue_again(connection: Connection, job: Job, *, at: datetime) -> None:
-    assert job.id is not None
-    jobs.move(connection, job.id, JobState.queued, by=Actor.engine, at=at, run_at=None)
-    tasks.follow_job(connection, job.task_id, TaskState.pending, at=at)
-
-
 def _set_aside(connection: Connection, job: Job, *, crashes: int, at: datetime) -> None:
+    """What was begun for somebody never ends without a word."""
     assert job.id is not None
     error = f"the daemon ended {crashes} times while it ran"
     jobs.move(connection, job.id, JobState.failed, by=Actor.engine, at=at, error=error)
-    tasks.follow_job(connection, job.task_id, TaskState.failed, at=at)
-    _say_set_aside(connection, job, error=error, at=at)
-
-
-def _say_set_aside(connection: Connection, job: Job, *, error: str, at: datetime) -> None:
-    """What was begun for somebody never ends without a word."""
     if job.conversation is None:
         return
     outbox.say(

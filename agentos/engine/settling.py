@@ -6,17 +6,20 @@ one, the first of them raises LeaseLost and nothing is changed.
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any, assert_never
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from agentos.config import Config
 from agentos.domain.frames import Failure, TurnUsage
 from agentos.domain.ledger import Purpose, Usage
-from agentos.domain.states import Actor, JobState, RunState, TaskState, WorkerState
+from agentos.domain.states import Actor, JobState, RunState, WorkerState
 from agentos.domain.talk import OutboxKind
 from agentos.domain.work import Artefact, Job, Run, Worker
 from agentos.engine import retrying
 from agentos.engine.collecting import Collection
-from agentos.store import artefacts, jobs, outbox, runs, tasks, usage, workers
+from agentos.store import artefacts, expectations, jobs, outbox, pools, runs, usage, workers
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class Ending:
     retry_after: timedelta | None = None
     usage: TurnUsage = field(default_factory=TurnUsage)
     session_id: str | None = None
+    # How much of its context the session fills now; None where that is not known.
+    session_tokens: int | None = None
+    # The session that was to be resumed was gone: a fresh one has begun.
+    session_lost: bool = False
 
 
 def settle(
@@ -39,29 +46,125 @@ def settle(
     *,
     found: Collection,
     at: datetime,
-    max_attempts: int,
+    config: Config,
 ) -> JobState:
     """Write all that follows from the end of a run; returns the job's new state."""
-    runs.settle(connection, run, ending.state, at=at, detail=ending.problem or None)
+    runs.settle(
+        connection,
+        run,
+        ending.state,
+        at=at,
+        detail=ending.problem or None,
+        failure=ending.failure,
+    )
     job = jobs.get(connection, run.job_id)
     worker = workers.get(connection, run.worker_id)
-    _release(connection, worker, ending, at=at)
+    release(connection, worker, session_id=ending.session_id, tokens=ending.session_tokens, at=at)
     _record_usage(connection, job, run, worker, ending, at=at)
     if job.state is not JobState.running:
         return job.state  # it was cancelled meanwhile; that has been said by who did it
-    if ending.state is RunState.done:
-        return _finish(connection, job, run, ending, found, at=at)
-    # Not the attempts: those that a restart interrupted are no failures of the job's.
-    failures = runs.count_ended(connection, run.job_id, RunState.failed)
-    again = retrying.next_try(
-        ending.failure, attempts=failures, max_attempts=max_attempts, told=ending.retry_after
+    match ending.state:
+        case RunState.done:
+            return _finish(connection, job, run, ending, found, at=at)
+        case RunState.interrupted | RunState.cancelled:
+            # Nobody has cancelled the job: it goes on where it was.
+            return queue_again(connection, job, at=at)
+        case RunState.failed | RunState.timed_out:
+            return _try_again(connection, job, worker, ending, at=at, config=config)
+        case RunState.starting | RunState.running:
+            raise AssertionError(f"{ending.state} is no end")
+        case _:
+            assert_never(ending.state)
+
+
+def queue_again(
+    connection: Connection, job: Job, *, at: datetime, wait: timedelta = timedelta()
+) -> JobState:
+    """It goes on after a while, in the session it has, at its place in the queue."""
+    assert job.id is not None
+    run_at = at + wait if wait else None
+    jobs.move(connection, job.id, JobState.queued, by=Actor.engine, at=at, run_at=run_at)
+    return JobState.queued
+
+
+def release(
+    connection: Connection,
+    worker: Worker,
+    *,
+    session_id: str | None,
+    at: datetime,
+    tokens: int | None = None,
+) -> None:
+    """A persistent worker can take the next job; an ephemeral one has done its only one."""
+    assert worker.id is not None
+    if worker.state is WorkerState.retired:
+        return
+    values: dict[str, Any] = {"session_id": session_id or worker.session_id}
+    if tokens is not None:
+        values["session_tokens"] = tokens
+    workers.change(
+        connection,
+        worker.id,
+        state=WorkerState.idle if worker.persistent else WorkerState.retired,
+        last_used_at=at,
+        **values,
     )
-    if again is not None:
-        run_at = at + again if again else None
-        jobs.move(connection, run.job_id, JobState.queued, by=Actor.engine, at=at, run_at=run_at)
-        tasks.follow_job(connection, job.task_id, TaskState.pending, at=at)
-        return JobState.queued
-    return _give_up(connection, job, ending, at=at)
+
+
+def _try_again(
+    connection: Connection,
+    job: Job,
+    worker: Worker,
+    ending: Ending,
+    *,
+    at: datetime,
+    config: Config,
+) -> JobState:
+    """What a failure leads to, by its cause: another try, or the end of the job."""
+    assert job.id is not None
+    wait = None
+    if ending.state is RunState.failed:
+        wait = retrying.next_try(
+            ending.failure,
+            # Not the attempts: those that a restart interrupted are no failures of the job's.
+            times=runs.count_failed(connection, job.id, ending.failure),
+            max_crashes=config.engine.max_attempts,
+        )
+    if ending.failure is Failure.rate_limited:
+        rest = ending.retry_after or timedelta(seconds=config.capacity.rest_seconds)
+        _rest(connection, job, worker, until=at + rest, at=at, zone=config.owner.zone)
+    if wait is None:
+        timed_out = ending.state is RunState.timed_out
+        advice = retrying.advice(ending.failure, job_id=job.id, timed_out=timed_out)
+        problem = ending.problem or "no reason was given"
+        return _give_up(connection, job, problem=problem, advice=advice, at=at)
+    return queue_again(connection, job, at=at, wait=wait)
+
+
+def _rest(
+    connection: Connection,
+    job: Job,
+    worker: Worker,
+    *,
+    until: datetime,
+    at: datetime,
+    zone: ZoneInfo,
+) -> None:
+    """The backend has nothing left: all its jobs wait for the reset, and the owner knows."""
+    is_news = pools.rest(connection, worker.backend, until=until, at=at)
+    if is_news and job.conversation is not None:
+        outbox.say(
+            connection,
+            key=f"rests:{worker.backend}:{until.isoformat()}",
+            conversation=job.conversation,
+            text=(
+                f"⏸ {worker.backend.capitalize()} has reached its limit. "
+                f"**{job.title}** and what else needs it go on by themselves "
+                f"at {until.astimezone(zone):%H:%M}."
+            ),
+            at=at,
+            job_id=job.id,
+        )
 
 
 def remind(connection: Connection, job: Job, *, at: datetime) -> None:
@@ -79,12 +182,18 @@ def remind(connection: Connection, job: Job, *, at: datetime) -> None:
         )
 
 
+def refuse(connection: Connection, job: Job, *, problem: str, at: datetime) -> None:
+    """A job that can never start here: it ends with the reason, and how to mend it."""
+    _give_up(
+        connection, job, problem=problem, advice=f"`pm job retry {job.id}` tries again.", at=at
+    )
+
+
 def abandon(connection: Connection, job: Job, *, lost_id: int, at: datetime) -> None:
     """A job needs one that ended without being done, so it will never start."""
     assert job.id is not None
     error = f"it needed #{lost_id}, which did not get done"
     jobs.move(connection, job.id, JobState.cancelled, by=Actor.engine, at=at, error=error)
-    tasks.follow_job(connection, job.task_id, TaskState.cancelled, at=at)
     if job.conversation is not None and job.plan_id is None:  # a plan tells it at its end
         outbox.say(
             connection,
@@ -96,27 +205,12 @@ def abandon(connection: Connection, job: Job, *, lost_id: int, at: datetime) -> 
         )
 
 
-def _release(connection: Connection, worker: Worker, ending: Ending, *, at: datetime) -> None:
-    assert worker.id is not None
-    if worker.state is WorkerState.retired:
-        return
-    state = WorkerState.idle if worker.persistent else WorkerState.retired
-    workers.change(
-        connection,
-        worker.id,
-        state=state,
-        session_id=ending.session_id or worker.session_id,
-        session_job_count=worker.session_job_count + 1,
-        last_used_at=at,
-    )
-
-
 def _record_usage(
     connection: Connection, job: Job, run: Run, worker: Worker, ending: Ending, *, at: datetime
 ) -> None:
     used = ending.usage
-    if not (used.input_tokens or used.output_tokens or used.cost_usd):
-        return
+    if not used.model or (ending.failure is not None and not used.tokens):
+        return  # no model was asked, or it did not answer
     row = Usage(
         purpose=Purpose.work,
         backend=worker.backend,
@@ -129,6 +223,9 @@ def _record_usage(
         **used.model_dump(exclude={"model"}),
     )
     usage.record(connection, row)
+    if ending.failure is None:
+        pools.wake(connection, worker.backend, at=at)
+        expectations.learn(connection, job, tokens=used.tokens, took=at - run.started_at)
 
 
 def _finish(
@@ -136,7 +233,6 @@ def _finish(
 ) -> JobState:
     assert job.id is not None and run.id is not None
     jobs.move(connection, job.id, JobState.done, by=Actor.engine, at=at, result=ending.text)
-    tasks.follow_job(connection, job.task_id, TaskState.ready, at=at)
     if job.conversation is not None:
         outbox.say(
             connection,
@@ -183,13 +279,12 @@ def _result_text(job: Job, text: str, found: Collection) -> str:
     return "\n\n".join(lines)
 
 
-def _give_up(connection: Connection, job: Job, ending: Ending, *, at: datetime) -> JobState:
+def _give_up(
+    connection: Connection, job: Job, *, problem: str, advice: str, at: datetime
+) -> JobState:
     assert job.id is not None
-    problem = ending.problem or "no reason was given"
     jobs.move(connection, job.id, JobState.failed, by=Actor.engine, at=at, error=problem)
-    tasks.follow_job(connection, job.task_id, TaskState.failed, at=at)
     if job.conversation is not None:
-        advice = retrying.advice(ending.failure, timed_out=ending.state is RunState.timed_out)
         outbox.say(
             connection,
             key=f"failed:{job.id}:{job.attempts}",

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -15,8 +16,11 @@ from agentos.domain.frames import (
     Failure,
     Ready,
     SessionOpened,
+    Spent,
+    ToolEnded,
     ToolStarted,
     TurnEnded,
+    TurnUsage,
 )
 from agentos.domain.ports import Clock, UpFrame
 from agentos.domain.states import RunState
@@ -65,22 +69,44 @@ class Supervisor:
         self._warm = warm
         self._session_id = run.session_id
         self._deadline = time.monotonic() + job.timeout_seconds
+        # What the turn has used so far, where its backend tells.
+        self.spent = TurnUsage()
         self._cancelled = False
         self._stopping = False
+        self._draining = False
+        # Why it was made to end before its time; empty while it may go on.
+        self._ended_for = ""
+        self._tools_open = 0
         self._renewed = time.monotonic()
         self._child: Child | None = None
 
     def cancel(self) -> None:
         """End it: the owner does not want it any more."""
         self._cancelled = True
-        if self._child is not None:
-            self._child.kill()
+        self._end("it was cancelled")
 
     def stop(self) -> None:
         """End it because the daemon ends; it goes on after the next start."""
         self._stopping = True
+        self._end("the daemon was stopped")
+
+    def drain(self) -> None:
+        """End it at its next safe point: while no tool is in the middle of something."""
+        self._draining = True
+        self._end_if_safe()
+
+    def poke(self) -> None:
+        """End it, to be resumed at once."""
+        self._end("it was poked")
+
+    def _end(self, why: str) -> None:
+        self._ended_for = self._ended_for or why
         if self._child is not None:
             self._child.kill()
+
+    def _end_if_safe(self) -> None:
+        if self._draining and self._tools_open == 0 and self._child is not None:
+            self.stop()
 
     async def attend(self) -> None:
         """Do the run and settle it."""
@@ -99,8 +125,7 @@ class Supervisor:
             ending = self._broke(Failure.transient, str(error))
         except AgentosError as error:
             ending = self._broke(Failure.refused, str(error))
-        if self._stopping and ending.state is not RunState.done:
-            return  # its job is put back, and goes on after the next start
+        ending = self._as_meant(ending)
         await self._keep_or_end(briefing, ending)
         found = NOTHING
         if briefing is not None and ending.state is RunState.done:
@@ -113,6 +138,13 @@ class Supervisor:
                 raise
             log.exception("settled_without_files", run_id=self.run.id)
             await self._settle(ending, NOTHING)
+
+    def _as_meant(self, ending: Ending) -> Ending:
+        """A run that we ended has not failed, whatever it looked like from here."""
+        if not self._ended_for or ending.state is RunState.done:
+            return ending
+        state = RunState.cancelled if self._cancelled else RunState.interrupted
+        return replace(ending, state=state, failure=None, problem=self._ended_for)
 
     async def give_up(self) -> None:
         """Settle a run that could not be attended, because of a fault of ours."""
@@ -165,8 +197,14 @@ class Supervisor:
                     await self._note_session(frame)
                 case ToolStarted():
                     self.doing = frame.summary
+                    self._tools_open += 1
+                case ToolEnded():
+                    self._tools_open = max(0, self._tools_open - 1)
+                    self._end_if_safe()
+                case Spent():
+                    self.spent = frame.usage
                 case ChildFailed():
-                    return await self._died(child, frame)
+                    return self._died(child, frame)
                 case _:
                     pass
             await self._renew()
@@ -182,8 +220,9 @@ class Supervisor:
         errors = self._home.job_folder(self.run.job_id) / "errors.log"
         child = await self._forks.spawn(title=f"job {self.run.job_id}", stderr=errors)
         self._child = child
-        if self._cancelled or self._stopping:
+        if self._ended_for:
             child.kill()
+        self._end_if_safe()
         await child.send(briefing.assignment)
         await self._note_running(child)
         while True:
@@ -192,7 +231,7 @@ class Supervisor:
                 case Ready():
                     return child
                 case ChildFailed():
-                    return await self._died(child, frame)
+                    return self._died(child, frame)
                 case Ending():
                     return frame
                 case _:
@@ -214,11 +253,9 @@ class Supervisor:
                 )
             return self._broke(Failure.crashed, "the worker gave no sign of life")
 
-    async def _died(self, child: Child, last: ChildFailed) -> Ending:
+    def _died(self, child: Child, last: ChildFailed) -> Ending:
         child.kill()
-        if self._cancelled:
-            return Ending(state=RunState.cancelled, session_id=self._session_id)
-        return self._broke(Failure.crashed, last.problem)
+        return self._broke(last.failure, last.problem)
 
     def _ended(self, frame: TurnEnded) -> Ending:
         told = frame.retry_after_seconds
@@ -303,7 +340,7 @@ class Supervisor:
                         ending,
                         found=found,
                         at=self._clock.now(),
-                        max_attempts=self._config.engine.max_attempts,
+                        config=self._config,
                     )
                 )
             except LeaseLost as error:

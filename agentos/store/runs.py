@@ -6,14 +6,22 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, text, update
 
-from agentos.domain.states import RunState
+from agentos.domain.frames import Failure
+from agentos.domain.states import JobState, RunState
 from agentos.domain.work import Job, Run, Worker
 from agentos.errors import LeaseLost
 from agentos.store import events, jobs, rows
 
 RUN = rows.table_of(Run)
+WORKER = rows.table_of(Worker)
+JOB = rows.table_of(Job)
 # In the words of the partial index: bound as values, SQLite would not know that it fits.
 _IS_LIVE = text("run.state IN ('starting', 'running')")
+_CANCELLED = (
+    select(RUN.c.id)
+    .join(JOB, JOB.c.id == RUN.c.job_id)
+    .where(_IS_LIVE, JOB.c.state == JobState.cancelled)
+)
 
 
 def start(
@@ -69,16 +77,28 @@ def list_live(connection: Connection) -> list[Run]:
     return rows.fetch(connection, Run, statement)
 
 
+def list_cancelled(connection: Connection) -> list[int]:
+    """The ids of live runs whose job is cancelled: they are to be ended."""
+    return [run_id for (run_id,) in connection.execute(_CANCELLED)]
+
+
+def list_expired(connection: Connection, *, now: datetime) -> list[Run]:
+    """Live runs whose lease has ended: who attended them is gone, or slept for long."""
+    statement = select(RUN).where(_IS_LIVE, RUN.c.lease_until < now).order_by(RUN.c.id)
+    return rows.fetch(connection, Run, statement)
+
+
 def list_for_job(connection: Connection, job_id: int) -> list[Run]:
     """The attempts at a job, oldest first."""
     return rows.fetch(connection, Run, select(RUN).where(RUN.c.job_id == job_id).order_by(RUN.c.id))
 
 
-def last_session(connection: Connection, job_id: int) -> str | None:
-    """The session of the newest run of a job that had one, for resuming it."""
+def last_session(connection: Connection, job_id: int, *, backend: str) -> str | None:
+    """The session of the newest run of a job on a backend that had one, for resuming it."""
     statement = (
         select(RUN.c.session_id)
-        .where(RUN.c.job_id == job_id, RUN.c.session_id.is_not(None))
+        .join(WORKER, WORKER.c.id == RUN.c.worker_id)
+        .where(RUN.c.job_id == job_id, RUN.c.session_id.is_not(None), WORKER.c.backend == backend)
         .order_by(RUN.c.id.desc())
         .limit(1)
     )
@@ -86,13 +106,19 @@ def last_session(connection: Connection, job_id: int) -> str | None:
     return found
 
 
-def count_ended(
-    connection: Connection, job_id: int, state: RunState, *, detail: str | None = None
-) -> int:
-    """How many runs of a job ended in this way, with this detail if one is given."""
-    statement = select(func.count()).where(RUN.c.job_id == job_id, RUN.c.state == state)
-    if detail is not None:
-        statement = statement.where(RUN.c.detail == detail)
+def count_ended(connection: Connection, job_id: int, state: RunState, *, detail: str) -> int:
+    """How many runs of a job ended in this way, with this detail."""
+    statement = select(func.count()).where(
+        RUN.c.job_id == job_id, RUN.c.state == state, RUN.c.detail == detail
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def count_failed(connection: Connection, job_id: int, failure: Failure | None) -> int:
+    """How many runs of a job failed for this reason."""
+    statement = select(func.count()).where(
+        RUN.c.job_id == job_id, RUN.c.state == RunState.failed, RUN.c.failure == failure
+    )
     return int(connection.execute(statement).scalar_one())
 
 
@@ -111,10 +137,16 @@ def heartbeat(connection: Connection, run: Run, *, now: datetime, lease: timedel
 
 
 def settle(
-    connection: Connection, run: Run, state: RunState, *, at: datetime, detail: str | None
+    connection: Connection,
+    run: Run,
+    state: RunState,
+    *,
+    at: datetime,
+    detail: str | None,
+    failure: Failure | None = None,
 ) -> None:
     """End a run. Raises LeaseLost when another took its place: then nothing is to be changed."""
-    change_live(connection, run, state=state, finished_at=at, detail=detail)
+    change_live(connection, run, state=state, finished_at=at, detail=detail, failure=failure)
     events.record(
         connection,
         "run_settled",

@@ -36,14 +36,14 @@ def move(connection: Connection, task_id: int, new: TaskState, *, by: Actor, at:
     events.record(connection, f"task_{new.value}", at=at, task_id=task_id)
 
 
-def follow_job(
-    connection: Connection, task_id: int | None, new: TaskState, *, at: datetime
+def follow(
+    connection: Connection, task_id: int | None, new: TaskState, *, by: Actor, at: datetime
 ) -> bool:
-    """Let a task follow what its job did, where the engine may move it; whether it moved."""
+    """Let a task go where its job goes, where it can and `by` may move it; whether it moved."""
     if task_id is None:
         return False
     task = get(connection, task_id)
-    if not allowed(TASKS, task.state, new, by=Actor.engine):
+    if not allowed(TASKS, task.state, new, by=by):
         return False
-    move(connection, task_id, new, by=Actor.engine, at=at)
+    move(connection, task_id, new, by=by, at=at)
     return True

@@ -1,18 +1,31 @@
 """The ledger: what each turn of a model used."""
 
+from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from agentos.domain.ledger import Usage
-from agentos.store import rows
+from agentos.store import pools, rows
 
 USAGE = rows.table_of(Usage)
+_SINCE, _UNTIL = (bindparam(name, type_=USAGE.c.at.type) for name in ("since", "until"))
+_BETWEEN = select(
+    func.coalesce(
+        func.sum(USAGE.c.input_tokens + USAGE.c.output_tokens + USAGE.c.cache_write_tokens), 0
+    )
+).where(USAGE.c.at > _SINCE, USAGE.c.at <= _UNTIL)
 
 
 def record(connection: Connection, row: Usage) -> None:
-    """Write down what a turn used."""
+    """Write down what a turn used, and count it in the pools of its backend."""
     rows.add(connection, row)
+    pools.spend(connection, row.backend, tokens=row.tokens, at=row.at)
+
+
+def tokens_between(connection: Connection, since: datetime, until: datetime) -> int:
+    """What counts against limits of all that was used in that time."""
+    return int(connection.execute(_BETWEEN, {"since": since, "until": until}).scalar_one())
 
 
 def total_for_job(connection: Connection, job_id: int) -> Usage:

@@ -7,6 +7,7 @@ from typing import assert_never
 from agentos.domain.frames import (
     Failure,
     SessionOpened,
+    Spent,
     TextDelta,
     ToolEnded,
     ToolStarted,
@@ -44,6 +45,10 @@ class Runner:
             ended = TurnEnded(turn_id=turn.turn_id, failure=Failure.crashed, problem=str(error))
             await self._tell(ended)
 
+    async def nudge(self, text: str) -> None:
+        """Tell the turn that runs something; where the backend cannot, nothing happens."""
+        await self._backend.nudge(text)
+
 
 def _note(transcript: Transcript, event: Event) -> None:
     match event:
@@ -56,6 +61,8 @@ def _note(transcript: Transcript, event: Event) -> None:
             transcript.write("tool", tool=event.tool, input=event.summary)
         case ToolEnded():
             transcript.write("tool_result", tool=event.tool, failed=event.failed, text=event.output)
+        case Spent():
+            pass  # the end tells it all
         case TurnEnded():
             if event.failure is None:
                 transcript.write("result", text=event.text)

@@ -16,6 +16,8 @@ from agentos.backends.claude_access import find_credentials, open_gateway
 from agentos.config import Config
 from agentos.domain.states import Actor, JobState, RunState
 from agentos.domain.work import JobKind
+from agentos.engine.claiming import Present
+from agentos.engine.lanes import Under
 from agentos.engine.recovery import end_orphans, recover
 from agentos.home import Home
 from agentos.standins.clock import VirtualClock
@@ -314,17 +316,14 @@ async def test_after_a_crash_of_the_daemon_its_live_runs_are_queued_again(
     job = await room.add("go on after the crash")
 
     def crash(connection: Any) -> None:
-        fresh = jobs.get(connection, job.id or 0)
-        worker = room.dispatcher._worker_for(connection, fresh, [], at=clock.now())
-        claimed = room.dispatcher._claim(connection, fresh, worker, at=clock.now())
-        assert claimed is not None
+        (claimed,) = room.engine.claims.start(connection, Present(under=Under())).started
         runs.change_live(connection, claimed.run, session_id="5e5510")
 
     await database.write(crash)
     again = await database.write(lambda c: recover(c, at=clock.now(), max_crashes=2))
     assert again == [job.id]
     assert (await room.job(job.id)).state is JobState.queued
-    last = await database.query(lambda c: runs.last_session(c, job.id or 0))
+    last = await database.query(lambda c: runs.last_session(c, job.id or 0, backend="claude"))
     assert last == "5e5510"
     await database.write(crash)
     assert await database.write(lambda c: recover(c, at=clock.now(), max_crashes=2)) == []

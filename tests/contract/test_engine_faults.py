@@ -143,7 +143,7 @@ def test_the_hot_questions_are_answered_from_their_index(database: Database) -> 
     def explain(connection: Connection) -> None:
         for table, where in (
             ("outbox", "channel = 'telegram' AND outbox.state IN ('pending', 'sending')"),
-            ("job", "job.state = 'queued' ORDER BY lane, priority, id"),
+            ("job", "job.state = 'queued' ORDER BY turn_at, id"),
         ):
             rows = connection.execute(
                 text(f"EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE {where}")

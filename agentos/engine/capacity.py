@@ -1,0 +1,141 @@
+"""What there is to be used: the pools of the backends, the five-minute window, the machine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from agentos.config import Capacity, Config
+from agentos.domain.capacity import Pool, Span
+from agentos.engine.lanes import Limits, Supply
+from agentos.engine.routes import Routes
+from agentos.store import jobs, pools, usage
+
+WINDOW = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Level:
+    """How full a pool is, from 0 up; 1 is all of it."""
+
+    pool: Pool
+    share: float
+
+
+def limits_of(config: Config) -> Limits:
+    """The limits that the owner has set."""
+    return Limits(
+        slots=config.engine.slots,
+        project_slots=config.engine.project_slots,
+        template_slots=config.engine.template_slots,
+        window_tokens=config.capacity.window_tokens,
+        backpressure=config.capacity.backpressure,
+        deep_queue=config.capacity.deep_queue,
+    )
+
+
+def survey(
+    connection: Connection,
+    *,
+    config: Config,
+    routes: Routes,
+    now: datetime,
+    strain: str = "",
+    draining: bool = False,
+) -> Supply:
+    """Look at the rows: what was used, what is left, how deep the queue is."""
+    known = pools.list_all(connection)
+    zone = config.owner.zone
+    spared = spared_pools(known, config.capacity, now=now, zone=zone)
+    window = config.capacity.window_tokens
+    resting = resting_backends(known, config.capacity, now=now, zone=zone)
+    return Supply(
+        resting=resting,
+        detours=routes.detours(resting),
+        spared=spared,
+        window_used=usage.tokens_between(connection, now - WINDOW, now) if window else 0,
+        depth=jobs.count_ready(connection, now=now) if window else 0,
+        strain=strain,
+        draining=draining,
+    )
+
+
+def levels(known: Sequence[Pool], capacity: Capacity, *, now: datetime) -> list[Level]:
+    """How full each pool with a limit is, by tokens or by turns, whichever is more."""
+    found = []
+    for pool in known:
+        tokens, turns = _limits_of(pool.span, capacity)
+        if not (tokens or turns) or not _lasts(pool, now=now):
+            continue
+        by_tokens = pool.tokens / tokens if tokens else 0.0
+        by_turns = pool.turns / turns if turns else 0.0
+        found.append(Level(pool, max(by_tokens, by_turns)))
+    return found
+
+
+def resting_backends(
+    known: Sequence[Pool], capacity: Capacity, *, now: datetime, zone: ZoneInfo
+) -> dict[str, str]:
+    """Backends that take nothing: they said so, or all that they may use is used."""
+    resting = {}
+    for level in levels(known, capacity, now=now):
+        if level.share >= 1:
+            pool = level.pool
+            until = _shown(pool.resets_at, now=now, zone=zone)
+            resting[pool.backend] = (
+                f"the {pool.span.words} pool of {pool.backend} is empty until {until}"
+            )
+    for pool in known:
+        if _rests(pool, now=now):
+            assert pool.rests_until is not None
+            until = _shown(pool.rests_until, now=now, zone=zone)
+            resting[pool.backend] = f"{pool.backend} has reached its limit and rests until {until}"
+    return resting
+
+
+def spared_pools(
+    known: Sequence[Pool], capacity: Capacity, *, now: datetime, zone: ZoneInfo
+) -> dict[str, str]:
+    """Backends whose rest is kept for the owner."""
+    spared = {}
+    for level in levels(known, capacity, now=now):
+        if capacity.pause_at <= level.share:
+            pool = level.pool
+            until = _shown(pool.resets_at, now=now, zone=zone)
+            used = f"{level.share:.0%} of the {pool.span.words} pool of {pool.backend} is used"
+            spared[pool.backend] = f"{used}: the rest is kept for urgent work until {until}"
+    return spared
+
+
+def next_reset(known: Sequence[Pool], capacity: Capacity, *, now: datetime) -> datetime | None:
+    """When the next backend takes work again that does not now, or None."""
+    moments = [
+        level.pool.resets_at
+        for level in levels(known, capacity, now=now)
+        if level.share >= capacity.pause_at
+    ]
+    moments += [pool.rests_until for pool in known if pool.rests_until and _rests(pool, now=now)]
+    return min(moments, default=None)
+
+
+def _limits_of(span: Span, capacity: Capacity) -> tuple[int, int]:
+    if span is Span.five_hours:
+        return capacity.five_hour_tokens, capacity.five_hour_turns
+    return capacity.weekly_tokens, capacity.weekly_turns
+
+
+def _lasts(pool: Pool, *, now: datetime) -> bool:
+    return pool.began_at <= now < pool.resets_at
+
+
+def _rests(pool: Pool, *, now: datetime) -> bool:
+    """Whether it has said so; what it said for longer than a week, a clock has made of it."""
+    until = pool.rests_until
+    return until is not None and now < until <= now + Span.week.length
+
+
+def _shown(moment: datetime, *, now: datetime, zone: ZoneInfo) -> str:
+    at, today = moment.astimezone(zone), now.astimezone(zone).date()
+    return f"{at:%H:%M}" if at.date() == today else f"{at:%a %d %b, %H:%M}"
