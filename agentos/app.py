@@ -22,6 +22,7 @@ from agentos.backends.claude_access import (
     open_gateway,
     standin_access,
 )
+from agentos.backends.roster import Roster
 from agentos.channels.delivery import Deliverer
 from agentos.channels.telegram.channel import TelegramChannel
 from agentos.channels.terminal import TerminalChannel
@@ -100,20 +101,37 @@ async def serve(home: Home, *, announce: Announce) -> None:
 
 async def _run(running: Running, loops: list[Callable[[], Any]]) -> None:
     """All loops side by side until one of them fails or somebody says stop."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.stopping.set)
     tasks = [asyncio.ensure_future(each()) for each in loops]
-    stopping = asyncio.ensure_future(running.stopping.wait())
+    ending = asyncio.ensure_future(_end(running))
     try:
-        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([*tasks, ending], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
-        stopping.cancel()
+        ending.cancel()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _end(running: Running) -> None:
+    """Wait until somebody says stop, then put the work down while the channels still listen.
+
+    Whoever says it twice does not want to wait.
+    """
+    stopping, hurry = running.stopping, asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: (hurry if stopping.is_set() else stopping).set())
+    await stopping.wait()
+    grace = timedelta(seconds=running.config.engine.drain_seconds)
+    draining = asyncio.ensure_future(running.engine.dispatcher.stop(grace=grace))
+    hurrying = asyncio.ensure_future(hurry.wait())
+    await asyncio.wait([draining, hurrying], return_when=asyncio.FIRST_COMPLETED)
+    if hurry.is_set():
+        await running.engine.dispatcher.stop()
+    hurrying.cancel()
+    await draining
 
 
 @asynccontextmanager
@@ -138,12 +156,15 @@ async def _built(
             )
         )
         access = await _model_access(home, config, stack=stack, announce=announce)
+        roster = await _roster(home, config, stack=stack)
         engine = Engine(
             database,
             clock=clock,
             config=config,
             home=home,
-            environment=lambda mark: child_environment(access, home=home.root, mark=mark),
+            environment=lambda mark: child_environment(
+                access, home=home.root, mark=mark, others=roster.variables()
+            ),
             node=node,
         )
         stack.push_async_callback(engine.forks.close)
@@ -167,8 +188,7 @@ async def _wired(
     sessions = Sessions(engine.forks, logs_folder=home.logs)
     stack.push_async_callback(sessions.close)
     stack.callback(lambda: engine.warm.evict(everything=True))
-    grace = timedelta(seconds=config.engine.drain_seconds)
-    stack.push_async_callback(engine.dispatcher.stop, grace=grace)
+    stack.push_async_callback(engine.dispatcher.stop)
     channels: dict[str, Channel] = {}
     desk = FrontDesk(
         database,
@@ -247,6 +267,19 @@ async def _model_access(
         "Set ANTHROPIC_API_KEY to use Claude."
     )
     return standin_access(standin.url, config_folder=folder)
+
+
+async def _roster(home: Home, config: Config, *, stack: AsyncExitStack) -> Roster:
+    """The other backends that are configured, on their way to be there."""
+    roster = Roster(config, folder=home.backends)
+    known = {**configuration.read_secrets(home.secrets_file), **os.environ}
+
+    async def keep_alive(server: LoopbackProcess, name: str) -> None:
+        await _kept_alive(server, name=name, stack=stack)
+
+    stack.push_async_callback(roster.close)
+    await roster.open(known={} if config.standins.model else known, keep_alive=keep_alive)
+    return roster
 
 
 async def _kept_alive(server: LoopbackProcess, *, name: str, stack: AsyncExitStack) -> None:

@@ -44,7 +44,7 @@ class HomeUnusable(AgentosError):
 
 
 class AlreadyRunning(AgentosError):
-    """agentos is already running on {home} (pid {pid}). Talk to it with `agentos chat`, or stop it first."""  # noqa: E501
+    """agentos is already running on {home} (pid {pid}). Talk to it with `agentos chat`, or replace it with `agentos up --takeover`."""  # noqa: E501
 
 
 class StoreUnusable(AgentosError):

@@ -117,6 +117,11 @@ class Home:
         return self.root / "claude"
 
     @property
+    def backends(self) -> Path:
+        """The CLIs of other backends, and what they keep: their sessions and settings."""
+        return self.root / "backends"
+
+    @property
     def worker_home(self) -> Path:
         """What a worker's programs take for the home folder."""
         return self.root / "worker-home"
@@ -209,6 +214,18 @@ class Home:
                     target.write_bytes((shipped_root() / name).read_bytes())
                 made.append(target)
         return made
+
+    def holder(self) -> int | None:
+        """The process of the daemon that holds this home; None when there is none."""
+        try:
+            with self.lock_file.open("r", encoding="ascii") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return int(file.read())
+        except (OSError, ValueError):
+            return None
+        return None
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -111,12 +111,14 @@ class Stage:
         file = self.home.log_file
         return file.read_text(errors="replace") if file.is_file() else ""
 
-    def begin(self, *, before: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
+    def begin(
+        self, *, before: Callable[[], None] | None = None, takeover: bool = False
+    ) -> subprocess.Popen[bytes]:
         """Start the daemon's process and return at once; `before` runs in it first of all."""
         assert self.process is None or self.process.poll() is not None, "it is running already"
         self._starts += 1
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "agentos.cli", "up"],
+            [sys.executable, "-P", "-m", "agentos.cli", "up", *["--takeover"] * takeover],
             env=self.environment,
             cwd=self._root,
             stdin=subprocess.DEVNULL,

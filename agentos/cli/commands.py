@@ -61,9 +61,18 @@ def init(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def up() -> None:
-    """Run agentos until it is stopped. Ctrl-C stops it."""
-    _call("agentos.cli.up", home=_home())
+def up(
+    takeover: Annotated[
+        bool, typer.Option("--takeover", help="Replace the daemon that runs, if one does.")
+    ] = False,
+) -> None:
+    """Run agentos until it is stopped. Ctrl-C stops it, a second one at once.
+
+    \b
+    What runs is brought to a safe point first, and goes on after the next start.
+    After an update: agentos up --takeover
+    """
+    _call("agentos.cli.up", home=_home(), takeover=takeover)
 
 
 @app.command()

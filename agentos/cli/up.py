@@ -3,13 +3,21 @@
 import asyncio
 import sys
 from contextlib import suppress
+from datetime import timedelta
 
-from agentos.app import serve
+from agentos.app import load_config, serve
+from agentos.cli.takeover import take_over
 from agentos.home import Home
 
+# To end what does not drain: the front desk's sessions, the fork server, the servers on loopback.
+_MARGIN = timedelta(seconds=10)
 
-def run(*, home: Home) -> int:
+
+def run(*, home: Home, takeover: bool) -> int:
     """Run the daemon; what it has to say at its start goes to standard output."""
+    if takeover:
+        drain = timedelta(seconds=load_config(home).engine.drain_seconds)
+        take_over(home, patience=drain + _MARGIN, say=_say)
     asyncio.run(serve(home, announce=_say))
     return 0
 
