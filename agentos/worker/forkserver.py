@@ -18,6 +18,7 @@ import selectors
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +26,7 @@ from typing import Any, NoReturn
 from setproctitle import setproctitle
 
 from agentos.worker import descendants, entry
+from agentos.worker.cgroup import Cgroup
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -34,14 +36,17 @@ def main(argv: list[str]) -> None:
     """Serve until the daemon's end of the socket closes."""
     setproctitle("agentos: fork server")
     control = socket.socket(fileno=int(argv[1]))
-    ForkServer(control).serve()
+    home, _, _ = os.environ.get(descendants.MARK, "").partition(":")
+    group = Cgroup.make(f"agentos-{home}") if home else None
+    ForkServer(control, group=group).serve()
 
 
 class ForkServer:
     """The requests, and the children that live."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, *, group: Cgroup | None = None) -> None:
         self._control = control
+        self._group = group
         self._buffer = b""
         self._descriptors: list[int] = []
         # pid → the mark that this child and all that it starts carry in their environment
@@ -50,6 +55,8 @@ class ForkServer:
     def serve(self) -> None:
         """The loop: a request, or a child that ended."""
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        if self._group is not None:
+            self._group.sweep()
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_read, False)
         os.set_blocking(wake_write, False)
@@ -104,6 +111,8 @@ class ForkServer:
         status = 1
         try:
             os.setsid()
+            if self._group is not None:
+                self._group.enter(_name(request["env"]), pid=os.getpid())
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -125,10 +134,13 @@ class ForkServer:
                 break
             if pid == 0:
                 break
-            if self._children.pop(pid, None) is None:
+            mark = self._children.pop(pid, None)
+            if mark is None:
                 continue
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
+            if self._group is not None:
+                self._group.kill(_name({descendants.MARK: mark}))
             self._tell({"exited": pid, "status": os.waitstatus_to_exitcode(status)})
         self._kill_orphans()
 
@@ -155,10 +167,17 @@ class ForkServer:
         # Two rounds: what we kill may leave children of its own, which we then inherit.
         for _ in range(2):
             self._kill_orphans()
+        if self._group is not None:
+            self._group.close()
 
     def _tell(self, message: dict[str, Any]) -> None:
         with suppress(ConnectionError):
             self._control.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _name(environment: Mapping[str, str]) -> str:
+    """What a child's group is called: its number, from the mark it carries."""
+    return environment.get(descendants.MARK, "").rpartition(":")[2] or "none"
 
 
 def _point_output_at(path: Path) -> None:
