@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum, auto
 
 from sqlalchemy import BigInteger, Column
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from agentos.domain.columns import EnumText, UtcDateTime
+from agentos.domain.row import Row
 
 
 class Span(StrEnum):
@@ -26,7 +27,7 @@ class Span(StrEnum):
         return "5-hour" if self is Span.five_hours else "weekly"
 
 
-class Pool(SQLModel, table=True):
+class Pool(Row, table=True):
     """What was used of a backend since the pool began; it begins anew with the first use after."""
 
     __tablename__ = "pool"
@@ -36,7 +37,8 @@ class Pool(SQLModel, table=True):
     tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     # Turns, for backends that do not tell their tokens.
     turns: int = 0
-    # The backend itself said that there is nothing left until then.
+    # The backend itself said, and when, that there is nothing left until then.
+    rests_from: datetime | None = Field(default=None, sa_column=Column(UtcDateTime, nullable=True))
     rests_until: datetime | None = Field(default=None, sa_column=Column(UtcDateTime, nullable=True))
 
     @property
@@ -45,7 +47,7 @@ class Pool(SQLModel, table=True):
         return self.began_at + self.span.length
 
 
-class Expectation(SQLModel, table=True):
+class Expectation(Row, table=True):
     """What jobs of a sort have used beyond their prompt, and how long they took: moving averages.
 
     The sort is a template's name ("template:inbox"), a task's kind ("kind:code"), or "job".

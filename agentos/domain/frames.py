@@ -118,6 +118,10 @@ class ToolStarted(_Frame):
     turn_id: str
     tool: str
     summary: str
+    # What it was called with, in full as far as it is short, for who has to know what happened.
+    detail: str = ""
+    # Names this use of it, so that its end is known for its own; empty where a backend does not.
+    call_id: str = ""
 
 
 class ToolEnded(_Frame):
@@ -128,6 +132,7 @@ class ToolEnded(_Frame):
     tool: str
     failed: bool
     output: str = ""
+    call_id: str = ""
 
 
 class Heartbeat(_Frame):
@@ -180,6 +185,8 @@ class TurnEnded(_Frame):
     text: str = ""
     structured: dict[str, Any] | None = None
     usage: TurnUsage = Field(default_factory=TurnUsage)
+    # How much of its context the session fills now; None where a backend does not tell.
+    session_tokens: int | None = None
     failure: Failure | None = None
     problem: str = ""
     # For rate_limited, when the far end told it: seconds until it can be tried again.

@@ -6,9 +6,10 @@ from enum import StrEnum, auto
 from typing import Any
 
 from sqlalchemy import Column
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from agentos.domain.columns import EnumText, Json, UtcDateTime
+from agentos.domain.row import Row
 
 
 class Purpose(StrEnum):
@@ -22,7 +23,7 @@ class Purpose(StrEnum):
     handover = auto()
 
 
-class Usage(SQLModel, table=True):
+class Usage(Row, table=True):
     """What one turn of a backend used: tokens, and US dollars as the backend reports them."""
 
     __tablename__ = "usage"
@@ -37,7 +38,7 @@ class Usage(SQLModel, table=True):
     cost_usd: Decimal = Field(default=Decimal(0), max_digits=12, decimal_places=6)
     message_id: int | None = Field(default=None, foreign_key="message.id")
     job_id: int | None = Field(default=None, foreign_key="job.id", index=True)
-    run_id: int | None = Field(default=None, foreign_key="run.id")
+    run_id: int | None = Field(default=None, foreign_key="run.id", index=True)
     task_id: int | None = Field(default=None, foreign_key="task.id")
     project_id: int | None = Field(default=None, foreign_key="project.id")
     at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False, index=True))
@@ -48,7 +49,7 @@ class Usage(SQLModel, table=True):
         return self.input_tokens + self.output_tokens + self.cache_write_tokens
 
 
-class Event(SQLModel, table=True):
+class Event(Row, table=True):
     """One thing that happened, under a stable key such as `job_settled`."""
 
     __tablename__ = "event"

@@ -4,9 +4,10 @@ from datetime import datetime
 from enum import StrEnum, auto
 
 from sqlalchemy import Column, UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from agentos.domain.columns import EnumText, UtcDateTime
+from agentos.domain.row import Row
 
 
 class Role(StrEnum):
@@ -16,7 +17,7 @@ class Role(StrEnum):
     stranger = auto()
 
 
-class Person(SQLModel, table=True):
+class Person(Row, table=True):
     """Somebody on a channel."""
 
     __tablename__ = "person"

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agentos.domain.frames import (
     Assignment,
@@ -18,7 +18,10 @@ from agentos.domain.frames import (
     Turn,
     TurnEnded,
 )
-from agentos.domain.talk import Message, Outgoing
+
+if TYPE_CHECKING:
+    # Not at run time: a worker's child knows this module, and no tables (20 MB it would carry).
+    from agentos.domain.talk import Message, Outgoing
 
 Event = SessionOpened | TextDelta | ToolStarted | ToolEnded | Spent | TurnEnded
 UpFrame = Event | Ready | Heartbeat | ChildFailed
@@ -69,11 +72,11 @@ class Channel(Protocol):
         """Receive until cancelled; a message is stored before it is acknowledged."""
         ...
 
-    async def acknowledge(self, message: Message) -> None:
+    async def acknowledge(self, message: "Message") -> None:
         """Show that a message has arrived. Best effort, within 300 ms, before any model call."""
         ...
 
-    async def preview(self, message: Message, *, text: str) -> None:
+    async def preview(self, message: "Message", *, text: str) -> None:
         """Show the answer so far (all of it, not the newest piece). Best effort, paced."""
         ...
 
@@ -88,7 +91,7 @@ class Channel(Protocol):
         """Return when something can be delivered there; at once for most channels."""
         ...
 
-    async def deliver(self, row: Outgoing) -> str | None:
+    async def deliver(self, row: "Outgoing") -> str | None:
         """Say one outbox row; returns the channel's id of it.
 
         Raises ChannelDown when it may be tried again, BadRequest when it never will work.
@@ -99,7 +102,7 @@ class Channel(Protocol):
 class Reception(Protocol):
     """Where a channel brings what came in. Each call returns when it is committed."""
 
-    async def receive(self, message: Message) -> Message | None:
+    async def receive(self, message: "Message") -> "Message | None":
         """Store a message and have it acknowledged and handled; None when it was known already."""
         ...
 

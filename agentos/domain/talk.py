@@ -5,9 +5,10 @@ from enum import StrEnum, auto
 from typing import Any
 
 from sqlalchemy import Column, Index, Text, UniqueConstraint, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from agentos.domain.columns import EnumText, Json, UtcDateTime
+from agentos.domain.row import Row
 from agentos.domain.states import CardState, MessageState, OutboxState
 
 
@@ -27,7 +28,7 @@ class CardKind(StrEnum):
     ask = auto()
 
 
-class Message(SQLModel, table=True):
+class Message(Row, table=True):
     """Something the owner said, stored before it is acknowledged."""
 
     __tablename__ = "message"
@@ -57,7 +58,7 @@ class Message(SQLModel, table=True):
     handled_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
 
 
-class Outgoing(SQLModel, table=True):
+class Outgoing(Row, table=True):
     """One thing to say. The unique key makes saying it twice the same as once."""
 
     __tablename__ = "outbox"
@@ -105,7 +106,7 @@ class Outgoing(SQLModel, table=True):
     sent_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
 
 
-class Card(SQLModel, table=True):
+class Card(Row, table=True):
     """A question with tappable options. Silence is never "yes"."""
 
     __tablename__ = "card"
@@ -123,7 +124,7 @@ class Card(SQLModel, table=True):
     answered_via: str | None = Field(default=None, max_length=32)
     plan_id: int | None = Field(default=None, foreign_key="plan.id")
     task_id: int | None = Field(default=None, foreign_key="task.id")
-    job_id: int | None = Field(default=None, foreign_key="job.id")
+    job_id: int | None = Field(default=None, foreign_key="job.id", index=True)
     message_id: int | None = Field(default=None, foreign_key="message.id")
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     answered_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))

@@ -6,10 +6,11 @@ from enum import IntEnum, StrEnum, auto
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Column, Index, Text, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from agentos.domain.columns import EnumText, Json, UtcDateTime
 from agentos.domain.frames import Failure
+from agentos.domain.row import Row
 from agentos.domain.states import (
     JobState,
     PlanState,
@@ -93,7 +94,7 @@ def _when(*, nullable: bool = True, index: bool = False) -> Any:
     return Column(UtcDateTime, nullable=nullable, index=index)
 
 
-class Project(SQLModel, table=True):
+class Project(Row, table=True):
     """An area of work. It ends by the owner's tap alone."""
 
     __tablename__ = "project"
@@ -107,7 +108,7 @@ class Project(SQLModel, table=True):
     updated_at: datetime = Field(sa_column=_when(nullable=False))
 
 
-class Task(SQLModel, table=True):
+class Task(Row, table=True):
     """An outcome somebody wants. `done` needs a passing review by another model."""
 
     __tablename__ = "task"
@@ -126,7 +127,7 @@ class Task(SQLModel, table=True):
     updated_at: datetime = Field(sa_column=_when(nullable=False))
 
 
-class Plan(SQLModel, table=True):
+class Plan(Row, table=True):
     """The steps of a big piece of work; nothing of it runs before the owner's Go."""
 
     __tablename__ = "plan"
@@ -149,7 +150,7 @@ class Plan(SQLModel, table=True):
 _IDLE = text("state = 'idle' AND persistent AND role = 'work'")
 
 
-class Worker(SQLModel, table=True):
+class Worker(Row, table=True):
     """An agent identity with a session. A persistent one keeps its session from job to job."""
 
     __tablename__ = "worker"
@@ -181,7 +182,7 @@ class Worker(SQLModel, table=True):
     last_used_at: datetime | None = Field(default=None, sa_column=_when())
 
 
-class Job(SQLModel, table=True):
+class Job(Row, table=True):
     """One unit in the queue. `key` makes adding it twice the same as adding it once."""
 
     __tablename__ = "job"
@@ -193,6 +194,20 @@ class Job(SQLModel, table=True):
             "id",
             sqlite_where=text("state = 'queued'"),
             postgresql_where=text("state = 'queued'"),
+        ),
+        # What waits for a time, for the question when the next one comes.
+        Index(
+            "ix_job_due",
+            "run_at",
+            sqlite_where=text("state = 'queued' AND run_at IS NOT NULL"),
+            postgresql_where=text("state = 'queued' AND run_at IS NOT NULL"),
+        ),
+        # Who removes a worker has to know that no job names it.
+        Index(
+            "ix_job_wants_worker_id",
+            "wants_worker_id",
+            sqlite_where=text("wants_worker_id IS NOT NULL"),
+            postgresql_where=text("wants_worker_id IS NOT NULL"),
         ),
         CheckConstraint("priority BETWEEN 0 AND 5", name="ck_job_priority"),
     )
@@ -235,7 +250,7 @@ class Job(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_column=_when())
 
 
-class JobNeed(SQLModel, table=True):
+class JobNeed(Row, table=True):
     """`job_id` starts only when `needs_id` is done; see `NeedPolicy` for when that never is."""
 
     __tablename__ = "job_need"
@@ -246,7 +261,7 @@ class JobNeed(SQLModel, table=True):
 _LIVE = text("state IN ('starting', 'running')")
 
 
-class Run(SQLModel, table=True):
+class Run(Row, table=True):
     """One attempt at a job. `token` fences it: a settle with another token changes nothing."""
 
     __tablename__ = "run"
@@ -280,13 +295,13 @@ class Run(SQLModel, table=True):
     detail: str | None = Field(default=None, sa_column=Column(Text))
 
 
-class Artefact(SQLModel, table=True):
+class Artefact(Row, table=True):
     """A file a run left in its artefacts folder: the thing to open."""
 
     __tablename__ = "artefact"
     id: int | None = Field(default=None, primary_key=True)
     job_id: int = Field(foreign_key="job.id", index=True)
-    run_id: int = Field(foreign_key="run.id")
+    run_id: int = Field(foreign_key="run.id", index=True)
     name: str = Field(max_length=300)
     path: str = Field(sa_column=Column(Text, nullable=False))
     media_type: str = Field(max_length=100)
@@ -294,13 +309,13 @@ class Artefact(SQLModel, table=True):
     created_at: datetime = Field(sa_column=_when(nullable=False))
 
 
-class Review(SQLModel, table=True):
+class Review(Row, table=True):
     """The judgement of a different model, with a score from 0 to 1 against a rubric."""
 
     __tablename__ = "review"
     id: int | None = Field(default=None, primary_key=True)
     task_id: int = Field(foreign_key="task.id", index=True)
-    run_id: int = Field(foreign_key="run.id")
+    run_id: int = Field(foreign_key="run.id", index=True)
     backend: str = Field(max_length=32)
     model: str = Field(max_length=100)
     passed: bool

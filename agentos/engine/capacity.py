@@ -49,14 +49,17 @@ def survey(
     known = pools.list_all(connection)
     zone = config.owner.zone
     spared = spared_pools(known, config.capacity, now=now, zone=zone)
-    window = config.capacity.window_tokens
+    limits = limits_of(config)
+    used = usage.tokens_between(connection, now - WINDOW, now) if limits.window_tokens else 0
+    deep = limits.deep_queue
     resting = resting_backends(known, config.capacity, now=now, zone=zone)
     return Supply(
-        resting=resting,
+        now=now,
+        resting={**routes.coming(), **resting},
         detours=routes.detours(resting),
         spared=spared,
-        window_used=usage.tokens_between(connection, now - WINDOW, now) if window else 0,
-        depth=jobs.count_ready(connection, now=now) if window else 0,
+        window_used=used,
+        depth=jobs.count_ready(connection, now=now, limit=deep) if limits.window_tokens else 0,
         strain=strain,
         draining=draining,
     )
@@ -79,34 +82,30 @@ def resting_backends(
     known: Sequence[Pool], capacity: Capacity, *, now: datetime, zone: ZoneInfo
 ) -> dict[str, str]:
     """Backends that take nothing: they said so, or all that they may use is used."""
-    resting = {}
+    reasons = []
     for level in levels(known, capacity, now=now):
         if level.share >= 1:
-            pool = level.pool
-            until = _shown(pool.resets_at, now=now, zone=zone)
-            resting[pool.backend] = (
-                f"the {pool.span.words} pool of {pool.backend} is empty until {until}"
-            )
+            words = f"the {level.pool.span.words} pool of {level.pool.backend} is empty"
+            reasons.append((level.pool.resets_at, level.pool.backend, words))
     for pool in known:
-        if _rests(pool, now=now):
-            assert pool.rests_until is not None
-            until = _shown(pool.rests_until, now=now, zone=zone)
-            resting[pool.backend] = f"{pool.backend} has reached its limit and rests until {until}"
-    return resting
+        if pools.rests(pool, now=now) and pool.rests_until is not None:
+            words = f"{pool.backend} has reached its limit and rests"
+            reasons.append((pool.rests_until, pool.backend, words))
+    return _latest(reasons, now=now, zone=zone)
 
 
 def spared_pools(
     known: Sequence[Pool], capacity: Capacity, *, now: datetime, zone: ZoneInfo
 ) -> dict[str, str]:
     """Backends whose rest is kept for the owner."""
-    spared = {}
+    reasons = []
     for level in levels(known, capacity, now=now):
-        if capacity.pause_at <= level.share:
+        if level.share >= capacity.pause_at:
             pool = level.pool
-            until = _shown(pool.resets_at, now=now, zone=zone)
             used = f"{level.share:.0%} of the {pool.span.words} pool of {pool.backend} is used"
-            spared[pool.backend] = f"{used}: the rest is kept for urgent work until {until}"
-    return spared
+            words = f"{used}: the rest is kept for urgent work"
+            reasons.append((pool.resets_at, pool.backend, words))
+    return _latest(reasons, now=now, zone=zone)
 
 
 def next_reset(known: Sequence[Pool], capacity: Capacity, *, now: datetime) -> datetime | None:
@@ -116,7 +115,9 @@ def next_reset(known: Sequence[Pool], capacity: Capacity, *, now: datetime) -> d
         for level in levels(known, capacity, now=now)
         if level.share >= capacity.pause_at
     ]
-    moments += [pool.rests_until for pool in known if pool.rests_until and _rests(pool, now=now)]
+    moments += [
+        pool.rests_until for pool in known if pool.rests_until and pools.rests(pool, now=now)
+    ]
     return min(moments, default=None)
 
 
@@ -130,12 +131,17 @@ def _lasts(pool: Pool, *, now: datetime) -> bool:
     return pool.began_at <= now < pool.resets_at
 
 
-def _rests(pool: Pool, *, now: datetime) -> bool:
-    """Whether it has said so; what it said for longer than a week, a clock has made of it."""
-    until = pool.rests_until
-    return until is not None and now < until <= now + Span.week.length
+def _latest(
+    reasons: list[tuple[datetime, str, str]], *, now: datetime, zone: ZoneInfo
+) -> dict[str, str]:
+    """For each backend, the reason that lasts longest, and until when."""
+    return {
+        backend: f"{words} until {shown(until, now=now, zone=zone)}"
+        for until, backend, words in sorted(reasons)
+    }
 
 
-def _shown(moment: datetime, *, now: datetime, zone: ZoneInfo) -> str:
+def shown(moment: datetime, *, now: datetime, zone: ZoneInfo) -> str:
+    """A time as the owner is told it, with the day when that is another one."""
     at, today = moment.astimezone(zone), now.astimezone(zone).date()
     return f"{at:%H:%M}" if at.date() == today else f"{at:%a %d %b, %H:%M}"

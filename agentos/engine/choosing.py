@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from agentos.domain.work import Job, Worker
+from agentos.domain.states import WorkerState
+from agentos.domain.work import Job, Worker, WorkerRole
 
 
 def choose_worker(job: Job, idle: Sequence[Worker], *, model: str) -> Worker | None:
@@ -26,6 +27,12 @@ def must_wait(job: Job, idle: Sequence[Worker]) -> bool:
     return job.wants_worker_id is not None and all(
         worker.id != job.wants_worker_id for worker in idle
     )
+
+
+def takes_jobs(worker: Worker) -> bool:
+    """Whether a worker takes jobs from the queue, now or later."""
+    is_there = worker.persistent and worker.state is not WorkerState.retired
+    return is_there and worker.role is WorkerRole.work
 
 
 def fits(worker: Worker, job: Job, *, model: str) -> bool:

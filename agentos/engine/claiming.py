@@ -1,6 +1,7 @@
 """Claiming: what may start gets a worker and a run, in one transaction with what is due besides."""
 
-from dataclasses import dataclass, field
+import secrets
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -11,8 +12,8 @@ from agentos.domain.states import Actor, JobState, TaskState, WorkerState
 from agentos.domain.work import Job, JobKind, Run, Worker
 from agentos.engine import settling
 from agentos.engine.capacity import limits_of, next_reset, survey
-from agentos.engine.choosing import choose_worker, must_wait
-from agentos.engine.lanes import Held, Supply, Under, barred, choose, detour
+from agentos.engine.choosing import choose_worker, must_wait, takes_jobs
+from agentos.engine.lanes import Choice, Held, Limits, Supply, Under, barred, choose, detour
 from agentos.engine.routes import Routes
 from agentos.store import jobs, pools, runs, tasks, workers
 
@@ -51,6 +52,25 @@ class Present:
     draining: bool = False
 
 
+@dataclass(frozen=True)
+class Preview:
+    """What is under way, what there is to be used and at most, and which jobs would start."""
+
+    under: Under
+    supply: Supply
+    limits: Limits
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What can start now, what is due to be said, and what there was to be used."""
+
+    start: list[Job]
+    reminders: list[Job]
+    supply: Supply
+
+
 class Claims:
     """Looks at the queue and claims what fits; all functions run inside a transaction."""
 
@@ -71,44 +91,49 @@ class Claims:
     def look(self, connection: Connection, present: Present) -> Round:
         """What there is to do; `changed` says whether that needs a write."""
         now = self._clock.now()
-        supply = self._supply(connection, present, at=now)
-        ready = self._ready(connection, present.under, supply, at=now)
-        startable = choose(ready, under=present.under, supply=supply, limits=self._limits).start
+        found = self._look_down(connection, present, at=now)
         return Round(
-            changed=bool(startable) or bool(jobs.list_doomed(connection)),
+            changed=bool(found.start or found.reminders or jobs.list_doomed(connection)),
             cancelled=runs.list_cancelled(connection) if present.under.running else [],
             due=self._next_due(connection, at=now),
         )
 
     def start(self, connection: Connection, present: Present) -> Round:
         """Say what is due to be said, end what cannot start, claim what may."""
+        runs.claim_alone(connection)
         now = self._clock.now()
         changed = _end_the_doomed(connection, at=now)
-        supply = self._supply(connection, present, at=now)
-        ready = self._ready(connection, present.under, supply, at=now)
-        for job in ready:
-            if job.kind is JobKind.reminder:
-                changed = True
-                settling.remind(connection, job, at=now)
-        agents = [job for job in ready if job.kind is JobKind.agent]
-        choice = choose(agents, under=present.under, supply=supply, limits=self._limits)
-        started = self._claim_all(connection, choice.start, supply, at=now)
+        found = self._look_down(connection, present, at=now)
+        for job in found.reminders:
+            settling.remind(connection, job, at=now)
+        started = self._claim_all(connection, found.start, found.supply, at=now)
         return Round(
             started=started,
-            changed=changed or bool(choice.start),
+            changed=changed or bool(found.start or found.reminders),
             cancelled=runs.list_cancelled(connection) if present.under.running else [],
             due=self._next_due(connection, at=now),
         )
 
     def explain(self, connection: Connection, present: Present, *, limit: int) -> list[Held]:
         """The next jobs of the queue and what holds each of them."""
-        now = self._clock.now()
-        supply = self._supply(connection, present, at=now)
-        ready = jobs.list_ready(connection, now=now, limit=limit)
-        return choose(ready, under=present.under, supply=supply, limits=self._limits).held
+        return self.preview(connection, present, limit=limit).choice.held
 
-    def _supply(self, connection: Connection, present: Present, *, at: datetime) -> Supply:
-        return survey(
+    def preview(self, connection: Connection, present: Present, *, limit: int) -> Preview:
+        """What the next round finds and would choose; nothing is changed by looking."""
+        now = self._clock.now()
+        under, supply = self._survey(connection, present, at=now)
+        ready = jobs.list_ready(connection, now=now, limit=limit)
+        agents = [job for job in ready if job.kind is JobKind.agent]
+        choice = choose(agents, under=under, supply=supply, limits=self._limits)
+        return Preview(under, supply, self._limits, choice)
+
+    def _survey(
+        self, connection: Connection, present: Present, *, at: datetime
+    ) -> tuple[Under, Supply]:
+        under = present.under
+        if under.running:
+            under = replace(under, urgent=runs.count_urgent(connection, node=self._node))
+        supply = survey(
             connection,
             config=self._config,
             routes=self._routes,
@@ -116,12 +141,30 @@ class Claims:
             strain=present.strain,
             draining=present.draining,
         )
+        return under, supply
 
-    def _ready(
-        self, connection: Connection, under: Under, supply: Supply, *, at: datetime
-    ) -> list[Job]:
-        out = barred(under=under, supply=supply, limits=self._limits)
-        return jobs.list_ready(connection, now=at, limit=_LOOK_AHEAD, barred=out)
+    def _look_down(self, connection: Connection, present: Present, *, at: datetime) -> "_Found":
+        """Go down the queue to what can start, or be said.
+
+        One look goes so far. When jobs that are held fill it, what holds them is barred from the
+        next: they must not hide what is free behind them.
+        """
+        under, supply = self._survey(connection, present, at=at)
+        bars = barred(under=under, supply=supply, limits=self._limits)
+        start: list[Job] = []
+        # Reading a job takes longer than finding it, and the first ones mostly do start.
+        far = min(_LOOK_AHEAD, max(0, self._limits.slots - under.running) + 2)
+        while True:
+            ready = jobs.list_ready(connection, now=at, limit=far, barred=bars)
+            reminders = [job for job in ready if job.kind is JobKind.reminder]
+            known = {job.id for job in start}
+            agents = [job for job in ready if job.kind is JobKind.agent and job.id not in known]
+            choice = choose(agents, under=under, supply=supply, limits=self._limits)
+            start, under = [*start, *choice.start], choice.under
+            before, bars = bars, barred(under=under, supply=supply, limits=self._limits)
+            if len(ready) < far or (bars == before and far == _LOOK_AHEAD):
+                return _Found(start=start, reminders=reminders, supply=supply)
+            far = _LOOK_AHEAD
 
     def _next_due(self, connection: Connection, *, at: datetime) -> datetime | None:
         reset = next_reset(pools.list_all(connection), self._config.capacity, now=at)
@@ -138,7 +181,8 @@ class Claims:
         missing = self._routes.missing()
         for job in chosen:
             if must_wait(job, idle):
-                continue  # another job of this round took its worker
+                _refuse_if_never(connection, job, at=at)
+                continue  # else another job of this round took its worker
             backend = detour(job, supply) or job.backend
             if backend in missing:
                 settling.refuse(connection, job, problem=missing[backend], at=at)
@@ -156,20 +200,25 @@ class Claims:
     ) -> Worker:
         assert job.id is not None
         model = job.model or self._routes.model(job.backend)
-        worker = choose_worker(job, idle, model=model)
+        session_id = self._session_of(connection, job)
+        # What was begun goes on in its own session, and not in that of somebody who is free.
+        is_open = session_id is None or job.wants_worker_id is not None
+        worker = choose_worker(job, idle, model=model) if is_open else None
         if worker is not None:
             return worker
+        name = f"{job.backend}-{job.id}-{job.attempts + 1}"
+        if workers.find_by_name(connection, name) is not None:
+            name = f"{name}-{secrets.token_hex(4)}"  # somebody has given it to a worker of theirs
         return workers.add(
             connection,
             Worker(
-                name=f"{job.backend}-{job.id}-{job.attempts + 1}",
+                name=name,
                 backend=job.backend,
                 model=model,
                 persona=job.persona,
                 skills=list(job.skills),
                 project_id=job.project_id,
-                # A second attempt goes on in the session of the first.
-                session_id=self._session_of(connection, job),
+                session_id=session_id,
                 created_at=at,
             ),
         )
@@ -194,8 +243,13 @@ class Claims:
             node=self._node,
         )
         if run is None:
+            # Another daemon was faster. Whom it was made for needs it no more.
+            if not worker.persistent:
+                workers.change(connection, worker.id, state=WorkerState.retired)
             return None
         workers.change(connection, worker.id, state=WorkerState.working, last_used_at=at)
+        if worker.persistent and job.wants_worker_id is None:
+            jobs.stay_with(connection, job, worker)
         tasks.follow(connection, job.task_id, TaskState.running, by=Actor.engine, at=at)
         taken = job.model_copy(update={"state": JobState.running, "attempts": job.attempts + 1})
         return Started(run=run, job=taken, worker=worker)
@@ -209,3 +263,12 @@ def _end_the_doomed(connection: Connection, *, at: datetime) -> bool:
         for job, lost_id in doomed:
             settling.abandon(connection, job, lost_id=lost_id, at=at)
     return changed
+
+
+def _refuse_if_never(connection: Connection, job: Job, *, at: datetime) -> None:
+    """A job whose worker will take none any more would wait for ever, and nobody would know why."""
+    assert job.wants_worker_id is not None
+    worker = workers.get(connection, job.wants_worker_id)
+    if not takes_jobs(worker):
+        problem = f"the worker {worker.name}, which it names, takes no jobs any more"
+        settling.refuse(connection, job, problem=problem, at=at)

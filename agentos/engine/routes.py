@@ -3,8 +3,10 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from agentos.backends.capabilities import sideways
 
-def _none_missing() -> Mapping[str, str]:
+
+def _none() -> Mapping[str, str]:
     return {}
 
 
@@ -15,7 +17,9 @@ class Routes:
     # The model that a job gets which names none, by backend.
     models: Mapping[str, str]
     # Backends that cannot be used here, and how that is mended.
-    missing: Callable[[], Mapping[str, str]] = _none_missing
+    missing: Callable[[], Mapping[str, str]] = _none
+    # Those that soon can, and what they wait for.
+    coming: Callable[[], Mapping[str, str]] = _none
     # Where a job goes when its backend cannot take it. Never without the owner's word.
     fallback: Mapping[str, str] = field(default_factory=dict)
 
@@ -26,8 +30,9 @@ class Routes:
     def detours(self, resting: Collection[str]) -> dict[str, str]:
         """Backends that cannot take jobs now, each with the one that does so meanwhile."""
         away = {*resting, *self.missing()}
-        return {
-            backend: other
-            for backend, other in self.fallback.items()
-            if backend in away and other not in away
+        ways = {
+            backend: sideways(backend, unavailable=away, fallback=self.fallback)
+            for backend in self.fallback
+            if backend in away
         }
+        return {backend: other for backend, other in ways.items() if other is not None}

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from agentos.errors import StoreUnusable
+from agentos.store.writer import Writer
 
 T = TypeVar("T")
 _BUSY_MILLISECONDS = 10_000
@@ -31,8 +32,9 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self._engine = _engine(url)
+        self._writing = self._engine.execution_options(immediate=True)
         # One writer thread: SQLite has one writer anyway, and a queue in front of it is fair.
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        self._writer = Writer(self.begin, translate=self._translated)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-read")
         self._listeners: list[asyncio.Event] = []
 
@@ -49,21 +51,28 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A write transaction: all of it or nothing. Raises StoreUnusable when it cannot be had."""
-        with self._translated(), self._engine.connect() as connection:
-            connection = connection.execution_options(immediate=True)
-            with connection.begin():
+        try:
+            with self._writing.connect() as connection, connection.begin():
                 yield connection
+        except DBAPIError as error:
+            raise self._translated(error) from error
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view of the rows."""
-        with self._translated(), self._engine.connect() as connection, connection.begin():
-            yield connection
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                yield connection
+        except DBAPIError as error:
+            raise self._translated(error) from error
 
     async def write(self, work: Callable[[Connection], T], *, tell: bool = True) -> T:
-        """Run `work` in a write transaction, in the writer thread; `tell` wakes who listens."""
-        loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._writer, self._begin, work)
+        """Run `work` in a write transaction, in the writer thread; `tell` wakes who listens.
+
+        What waits at the same time shares one transaction and so one wait for the disk, but not
+        its fate: `work` that raises is undone alone.
+        """
+        result = await self._writer.write(work)
         if tell:
             self.poke()
         return result
@@ -78,35 +87,29 @@ class Database:
         self._listeners.append(listener)
         return listener
 
-    def poke(self) -> None:
-        """Wake all who listen, as a commit does."""
+    def poke(self, *, but: asyncio.Event | None = None) -> None:
+        """Wake all who listen, as a commit does; `but` not the one whose own doing it was."""
         for listener in self._listeners:
-            listener.set()
+            if listener is not but:
+                listener.set()
 
     def close(self) -> None:
         """Wait for what is being written, and let go of the files."""
-        self._writer.shutdown()
+        self._writer.close()
         self._readers.shutdown()
         self._engine.dispose()
-
-    def _begin(self, work: Callable[[Connection], T]) -> T:
-        with self.begin() as connection:
-            return work(connection)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         with self.read() as connection:
             return work(connection)
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            mend = _mend(error)
-            if mend is None:
-                raise
-            problem = str(error.orig).splitlines()[0]
-            raise StoreUnusable(url=self.shown_url, problem=problem, mend=mend) from error
+    def _translated(self, error: DBAPIError) -> Exception:
+        """The error as people should read it; as it is when the fault is ours."""
+        mend = _mend(error)
+        if mend is None:
+            return error
+        problem = str(error.orig).splitlines()[0]
+        return StoreUnusable(url=self.shown_url, problem=problem, mend=mend)
 
 
 def sqlite_url(file: Path) -> str:
@@ -146,7 +149,8 @@ def _on_sqlite_begin(connection: Connection) -> None:
     # A transaction that begins as a reader and then writes can lose the race for the write lock
     # with no way to wait for it; one that begins IMMEDIATE waits its turn.
     immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    statement = "BEGIN IMMEDIATE" if immediate else "BEGIN"
+    connection.connection.cursor().execute(statement)
 
 
 def _mend(error: DBAPIError) -> str | None:

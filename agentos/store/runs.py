@@ -4,17 +4,22 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, text, update
 
 from agentos.domain.frames import Failure
+from agentos.domain.ledger import Event
 from agentos.domain.states import JobState, RunState
-from agentos.domain.work import Job, Run, Worker
+from agentos.domain.work import Job, Lane, Run, Worker
 from agentos.errors import LeaseLost
 from agentos.store import events, jobs, rows
 
 RUN = rows.table_of(Run)
 WORKER = rows.table_of(Worker)
 JOB = rows.table_of(Job)
+EVENT = rows.table_of(Event)
+_RETRIED = "job_retried"
+# Any number that nothing else locks by.
+_CLAIMING = 0x61676F73
 # In the words of the partial index: bound as values, SQLite would not know that it fits.
 _IS_LIVE = text("run.state IN ('starting', 'running')")
 _CANCELLED = (
@@ -22,6 +27,20 @@ _CANCELLED = (
     .join(JOB, JOB.c.id == RUN.c.job_id)
     .where(_IS_LIVE, JOB.c.state == JobState.cancelled)
 )
+_URGENT = (
+    select(func.count())
+    .select_from(RUN.join(JOB, JOB.c.id == RUN.c.job_id))
+    .where(_IS_LIVE, RUN.c.node == bindparam("node"), JOB.c.lane == Lane.urgent)
+)
+
+
+def claim_alone(connection: Connection) -> None:
+    """Let one daemon at a time look for what to claim; SQLite has one writer anyway.
+
+    Else two that look at the same moment find the same job and the same idle worker.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
 
 
 def start(
@@ -107,19 +126,41 @@ def last_session(connection: Connection, job_id: int, *, backend: str) -> str | 
 
 
 def count_ended(connection: Connection, job_id: int, state: RunState, *, detail: str) -> int:
-    """How many runs of a job ended in this way, with this detail."""
+    """How many runs of a job ended in this way, with this detail, since the owner's last retry."""
     statement = select(func.count()).where(
-        RUN.c.job_id == job_id, RUN.c.state == state, RUN.c.detail == detail
+        RUN.c.job_id == job_id, RUN.c.state == state, RUN.c.detail == detail, _counts(job_id)
     )
     return int(connection.execute(statement).scalar_one())
 
 
 def count_failed(connection: Connection, job_id: int, failure: Failure | None) -> int:
-    """How many runs of a job failed for this reason."""
+    """How many runs of a job failed for this reason since the owner's last retry."""
     statement = select(func.count()).where(
-        RUN.c.job_id == job_id, RUN.c.state == RunState.failed, RUN.c.failure == failure
+        RUN.c.job_id == job_id,
+        RUN.c.state == RunState.failed,
+        RUN.c.failure == failure,
+        _counts(job_id),
     )
     return int(connection.execute(statement).scalar_one())
+
+
+def count_anew(connection: Connection, job: Job, *, at: datetime) -> None:
+    """The owner tries it again: what failed before does not count against it any more."""
+    last = connection.execute(select(func.max(RUN.c.id)).where(RUN.c.job_id == job.id)).scalar()
+    events.record(connection, _RETRIED, at=at, job_id=job.id, run_id=last or 0, task_id=job.task_id)
+
+
+def _counts(job_id: int) -> ColumnElement[bool]:
+    """The run came after the last one that the owner has forgiven."""
+    forgiven = select(func.max(EVENT.c.run_id)).where(
+        EVENT.c.job_id == job_id, EVENT.c.key == _RETRIED
+    )
+    return RUN.c.id > func.coalesce(forgiven.scalar_subquery(), 0)
+
+
+def count_urgent(connection: Connection, *, node: str) -> int:
+    """How many of the live runs of a node are of urgent jobs."""
+    return int(connection.execute(_URGENT, {"node": node}).scalar_one())
 
 
 def change_live(connection: Connection, run: Run, **values: Any) -> None:
@@ -129,6 +170,14 @@ def change_live(connection: Connection, run: Run, **values: Any) -> None:
     )
     if result.rowcount != 1:
         raise LeaseLost(run_id=run.id)
+    if values.get("state") is RunState.running:
+        events.record(
+            connection,
+            "run_running",
+            at=values.get("heartbeat_at") or run.heartbeat_at,
+            job_id=run.job_id,
+            run_id=run.id,
+        )
 
 
 def heartbeat(connection: Connection, run: Run, *, now: datetime, lease: timedelta) -> None:

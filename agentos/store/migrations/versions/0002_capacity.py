@@ -15,6 +15,7 @@ branch_labels = None
 depends_on = None
 
 _QUEUED = sa.text("state = 'queued'")
+_DUE_LATER = sa.text("state = 'queued' AND run_at IS NOT NULL")
 _IDLE = sa.text("state = 'idle' AND persistent AND role = 'work'")
 
 
@@ -26,6 +27,7 @@ def upgrade() -> None:
         sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("tokens", sa.BigInteger(), nullable=False),
         sa.Column("turns", sa.Integer(), nullable=False),
+        sa.Column("rests_from", sa.DateTime(timezone=True), nullable=True),
         sa.Column("rests_until", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("backend", "span"),
     )
@@ -54,6 +56,28 @@ def upgrade() -> None:
         ["turn_at", "id"],
         sqlite_where=_QUEUED,
         postgresql_where=_QUEUED,
+    )
+    op.create_index(
+        "ix_job_due", "job", ["run_at"], sqlite_where=_DUE_LATER, postgresql_where=_DUE_LATER
+    )
+    _give_indexes()
+
+
+def _give_indexes() -> None:
+    """A row that is removed is looked for in all that may name it: without an index, row by row."""
+    for table, column in (
+        ("artefact", "run_id"),
+        ("review", "run_id"),
+        ("usage", "run_id"),
+        ("card", "job_id"),
+    ):
+        op.create_index(f"ix_{table}_{column}", table, [column])
+    op.create_index(
+        "ix_job_wants_worker_id",
+        "job",
+        ["wants_worker_id"],
+        sqlite_where=sa.text("wants_worker_id IS NOT NULL"),
+        postgresql_where=sa.text("wants_worker_id IS NOT NULL"),
     )
 
 
