@@ -1,9 +1,10 @@
 """The settings: `config.toml` in home, each key overridable by `AGENTOS_<SECTION>__<KEY>`.
 
 Secrets (`.env` in home, mode 0600, or the environment) arrive by the same names, for example
-`AGENTOS_TELEGRAM__TOKEN`; those of Claude keep their usual ones, such as `ANTHROPIC_API_KEY`.
+`AGENTOS_TELEGRAM__TOKEN`; keys of models keep their usual ones, such as `ANTHROPIC_API_KEY`.
 """
 
+import json
 import os
 import stat
 import tomllib
@@ -16,6 +17,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -24,6 +26,7 @@ from tzlocal import get_localzone_name
 from agentos.errors import Misconfigured
 
 PREFIX = "AGENTOS_"
+BACKENDS = ("claude", "codex", "gemini", "opencode")
 
 
 class _Section(BaseModel):
@@ -137,10 +140,65 @@ class Claude(_Section):
     base_url: str = ""
 
 
+class Backends(_Section):
+    """Which backends there are beside claude, and which one does the work of one that cannot."""
+
+    use: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    fallback: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+
+    @field_validator("use", "fallback", mode="before")
+    @classmethod
+    def _from_variable(cls, value: Any) -> Any:
+        """In a variable a list is a text: JSON, or names with commas between them."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith(("[", "{")):
+            return json.loads(value)
+        return [name.strip() for name in value.split(",") if name.strip()]
+
+    @field_validator("use")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            _known_backend(name)
+        return [name for name in dict.fromkeys(names) if name != "claude"]
+
+    @field_validator("fallback")
+    @classmethod
+    def _known_both(cls, pairs: dict[str, str]) -> dict[str, str]:
+        for pair in pairs.items():
+            for name in pair:
+                _known_backend(name)
+        return pairs
+
+
+def _known_backend(name: str) -> None:
+    if name not in BACKENDS:
+        raise ValueError(f"there is no backend {name!r}; there is {', '.join(BACKENDS)}")
+
+
+class Cli(_Section):
+    """How the CLI of another backend is run. What is empty is left to it, or to us."""
+
+    # The model of jobs that name none; empty leaves it to the CLI.
+    model: str = ""
+    # Where the model is; empty means the provider's own address.
+    base_url: str = ""
+    # A program to use instead of the one from npm.
+    command: str = ""
+
+
 class Store(_Section):
     """Where the rows are. Empty means SQLite in home."""
 
     url: str = ""
+
+
+class Retention(_Section):
+    """How long what has ended is kept."""
+
+    # Days; 0 keeps everything. Costs, messages, tasks and reviews are always kept.
+    days: int = Field(default=90, ge=0, le=36_500)
 
 
 class Log(_Section):
@@ -171,9 +229,19 @@ class Config(BaseSettings):
     engine: Engine = Field(default_factory=Engine)
     capacity: Capacity = Field(default_factory=Capacity)
     claude: Claude = Field(default_factory=Claude)
+    backends: Backends = Field(default_factory=Backends)
+    codex: Cli = Field(default_factory=Cli)
+    gemini: Cli = Field(default_factory=Cli)
+    opencode: Cli = Field(default_factory=Cli)
     store: Store = Field(default_factory=Store)
+    retention: Retention = Field(default_factory=Retention)
     log: Log = Field(default_factory=Log)
     standins: Standins = Field(default_factory=Standins)
+
+    def work_model(self, backend: str) -> str:
+        """The model of jobs that name none; empty leaves it to the backend's CLI."""
+        found = getattr(self, backend, None)
+        return found.model if isinstance(found, Cli) else self.models.work
 
     @classmethod
     def settings_customise_sources(

@@ -11,6 +11,7 @@
     ├── DaemonUnreachable  the control socket does not answer
     ├── ChannelDown        the other side of a channel cannot be reached, or refuses us
     ├── BackendFailed      the agent backend ended without a result
+    │   └── BackendMissing it is not there, or not what it should be: another try fails, too
     └── LeaseLost          a run that is no longer the live one tried to settle
 
 The docstring of a class is its message; the keyword arguments fill it and stay as attributes.
@@ -78,6 +79,10 @@ class ChannelDown(AgentosError):
 
 class BackendFailed(AgentosError):
     """The {backend} backend ended without a result: {problem}"""
+
+
+class BackendMissing(BackendFailed):
+    """The {backend} backend cannot be used: {problem}"""
 
 
 class LeaseLost(AgentosError):

@@ -1,13 +1,25 @@
-"""How a turn of the Claude CLI ended: its result, what it used, or why it failed."""
+"""How a turn of the Claude CLI goes and ends: what it uses, its result, or why it failed."""
 
+import json
 import time
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from claude_agent_sdk import AssistantMessage, Message, RateLimitEvent, ResultMessage
+from claude_agent_sdk import (
+    AssistantMessage,
+    ContentBlock,
+    Message,
+    RateLimitEvent,
+    ResultMessage,
+    TextBlock,
+    ThinkingBlock,
+    ToolUseBlock,
+)
 
 from agentos.domain.frames import Failure, TurnEnded, TurnUsage
+
+_LONGEST_DETAIL = 2000
 
 _BY_STATUS = {
     400: Failure.refused,
@@ -30,20 +42,78 @@ _BY_WORD = {
 }
 
 
+# What the CLI calls the sums of a model's tokens: input, output, read from and written to a cache.
+_SUMS = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+# About as many as English and code have.
+_CHARACTERS_A_TOKEN = 4
+
+
+class Bill:
+    """What the turns of one process of the CLI cost.
+
+    The CLI tells the sum over all its turns, and after an orderly end a resumed session goes on
+    with the sum of the process before.
+    """
+
+    def __init__(self) -> None:
+        # What the sum was before; None when that is not known.
+        self._paid: Decimal | None = None
+
+    def begin(self, *, resumed: bool) -> None:
+        """A process of the CLI begins."""
+        self._paid = None if resumed else Decimal(0)
+
+    def of(self, message: ResultMessage) -> Decimal:
+        """What this turn cost."""
+        total = Decimal(str(message.total_cost_usd or 0))
+        paid, self._paid = self._paid, total
+        known = paid is not None and total >= paid
+        return round(total - (paid or 0) if known else total * _share(message), 6)
+
+
 class Outcome:
     """Gathers what a turn says of itself until its result is there."""
 
-    def __init__(self, *, turn_id: str, model: str) -> None:
+    def __init__(self, *, turn_id: str, model: str, bill: Bill) -> None:
         self._turn_id = turn_id
         self._model = model
+        self._bill = bill
         self._error: str | None = None
         self._resets_at: float | None = None
+        self._request = ""
+        # Of the requests before the newest, and of the newest.
+        self._before = TurnUsage()
+        self._newest = TurnUsage()
 
-    def heard(self, message: AssistantMessage) -> None:
-        """What model answered, and whether it was an error in the shape of an answer."""
-        if message.model and not message.model.startswith("<"):
-            self._model = message.model
+    def heard(self, message: AssistantMessage) -> bool:
+        """Take in what the model says; whether it is the first word of another request."""
         self._error = message.error or self._error
+        if not message.model or message.model.startswith("<"):
+            return False  # not a model's: an error in the shape of an answer
+        self._model = message.model
+        if message.parent_tool_use_id is not None or message.usage is None:
+            return False
+        is_new = message.message_id != self._request
+        if is_new:
+            self._request = message.message_id or ""
+            self._before = _sum(self._before, self._newest)
+            self._newest = _tokens(message.usage, model=self._model)
+        # Each message repeats what was counted as the request began: one token of output.
+        said = sum(map(_characters, message.content)) // _CHARACTERS_A_TOKEN
+        output = self._newest.output_tokens + said
+        self._newest = self._newest.model_copy(update={"output_tokens": output})
+        return is_new
+
+    @property
+    def spent(self) -> TurnUsage:
+        """All that the turn has used so far; of the output, what its characters come to."""
+        return _sum(self._before, self._newest)
+
+    @property
+    def session_tokens(self) -> int | None:
+        """How much the newest request has filled of the context; None before the first."""
+        newest = self._newest
+        return (newest.tokens + newest.cache_read_tokens) or None
 
     def noted(self, message: Message) -> None:
         """A rate limit tells when it ends."""
@@ -55,14 +125,26 @@ class Outcome:
         text = message.result or ""
         structured = message.structured_output
         failure = self._failure(message)
+        usage = _tokens(message.usage or {}, model=self._model)
         return TurnEnded(
             turn_id=self._turn_id,
             text=text if failure is None else "",
             structured=structured if isinstance(structured, dict) else None,
-            usage=_usage(message, model=self._model),
+            usage=usage.model_copy(update={"cost_usd": self._bill.of(message)}),
+            session_tokens=self.session_tokens,
             failure=failure,
             problem=_problem(message) if failure else "",
             retry_after_seconds=self._retry_after() if failure is Failure.rate_limited else None,
+        )
+
+    def broken(self, problem: str) -> TurnEnded:
+        """The CLI ended, or said what nobody understands."""
+        return TurnEnded(
+            turn_id=self._turn_id,
+            usage=self.spent,
+            session_tokens=self.session_tokens,
+            failure=Failure.crashed,
+            problem=problem,
         )
 
     def _failure(self, message: ResultMessage) -> Failure | None:
@@ -82,11 +164,6 @@ class Outcome:
         if self._resets_at is None:
             return None
         return max(1.0, self._resets_at - time.time())
-
-
-def broken(turn_id: str, *, problem: str) -> TurnEnded:
-    """The CLI ended, or said what nobody understands."""
-    return TurnEnded(turn_id=turn_id, failure=Failure.crashed, problem=problem)
 
 
 def in_plain_words(tool: str, arguments: Mapping[str, Any]) -> str:
@@ -127,16 +204,67 @@ def text_of(content: Any) -> str:
     return ""
 
 
-def _usage(message: ResultMessage, *, model: str) -> TurnUsage:
-    usage = message.usage or {}
+def detail_of(arguments: Mapping[str, Any]) -> str:
+    """What a tool is called with, as JSON; the command alone of one that has little else."""
+    command = arguments.get("command")
+    told = command if isinstance(command, str) else json.dumps(arguments, ensure_ascii=False)
+    return told[:_LONGEST_DETAIL]
+
+
+def _tokens(usage: Mapping[str, Any], *, model: str) -> TurnUsage:
+    def told(name: str) -> int:
+        return int(usage.get(name) or 0)
+
     return TurnUsage(
         model=model,
-        input_tokens=int(usage.get("input_tokens") or 0),
-        output_tokens=int(usage.get("output_tokens") or 0),
-        cache_read_tokens=int(usage.get("cache_read_input_tokens") or 0),
-        cache_write_tokens=int(usage.get("cache_creation_input_tokens") or 0),
-        cost_usd=Decimal(str(round(message.total_cost_usd or 0.0, 6))),
+        input_tokens=told("input_tokens"),
+        output_tokens=told("output_tokens"),
+        cache_read_tokens=told("cache_read_input_tokens"),
+        cache_write_tokens=told("cache_creation_input_tokens"),
     )
+
+
+def _sum(one: TurnUsage, other: TurnUsage) -> TurnUsage:
+    return TurnUsage(
+        model=other.model or one.model,
+        input_tokens=one.input_tokens + other.input_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+        cache_read_tokens=one.cache_read_tokens + other.cache_read_tokens,
+        cache_write_tokens=one.cache_write_tokens + other.cache_write_tokens,
+    )
+
+
+def _characters(block: ContentBlock) -> int:
+    match block:
+        case TextBlock():
+            return len(block.text)
+        case ThinkingBlock():
+            return len(block.thinking)
+        case ToolUseBlock():
+            return len(json.dumps(block.input))
+        case _:
+            return 0
+
+
+def _share(message: ResultMessage) -> Decimal:
+    """How much of the sum is this turn's, from the tokens that both of them tell.
+
+    All current models have the same ratios between their prices: output costs five times as much
+    as input, reading from a cache a tenth, writing to it five quarters.
+    """
+    all_of_it = Decimal(0)
+    for told in (message.model_usage or {}).values():
+        each: Mapping[str, Any] = dict(told)
+        all_of_it += _weight(*(int(each.get(name) or 0) for name in _SUMS))
+    used = _tokens(message.usage or {}, model="")
+    ours = _weight(
+        used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens
+    )
+    return Decimal(1) if ours >= all_of_it else ours / all_of_it
+
+
+def _weight(read: int, written: int, from_cache: int, to_cache: int) -> Decimal:
+    return read + 5 * written + from_cache / Decimal(10) + to_cache * Decimal("1.25")
 
 
 def _problem(message: ResultMessage) -> str:

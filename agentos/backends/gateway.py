@@ -33,7 +33,11 @@ _NOT_PASSED = {
     "transfer-encoding",
     "upgrade",
     "x-api-key",
+    "x-goog-api-key",
 }
+# Where the CLIs show their token; Google's also take it as a parameter of the address.
+_SHOWN = ("x-api-key", "x-goog-api-key")
+_PARAMETER = "key"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -57,9 +61,10 @@ class Gateway:
         headers = {
             name: value for name, value in request.headers.items() if name not in _NOT_PASSED
         }
+        query = httpx.QueryParams(request.url.query).remove(_PARAMETER)
         outgoing = self._client.build_request(
             request.method,
-            request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            request.url.path + (f"?{query}" if query else ""),
             headers={**headers, **self._headers},
             content=await request.body(),
         )
@@ -74,8 +79,9 @@ class Gateway:
         return StreamingResponse(_body(request, answer), answer.status_code, passed)
 
     def _knows(self, request: Request) -> bool:
-        shown = request.headers.get("x-api-key") or request.headers.get("authorization", "")
-        shown = shown.removeprefix("Bearer ")
+        found = [request.headers.get(name) for name in _SHOWN]
+        found += [request.headers.get("authorization"), request.query_params.get(_PARAMETER)]
+        shown = next((each for each in found if each), "").removeprefix("Bearer ")
         return secrets.compare_digest(shown.encode(), self._token.encode())
 
 

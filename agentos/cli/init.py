@@ -26,6 +26,7 @@ _HINTS = {
     "engine.max_attempts": "how often a job is tried",
     "engine.job_timeout_seconds": "how long one attempt may take",
     "claude.base_url": "another server that speaks the Messages API",
+    "retention.days": "how long ended jobs and their files are kept; 0 for ever",
     "store.url": "for example postgresql://user@host/name",
 }
 _EXAMPLES = {"owner_id": 123456789}

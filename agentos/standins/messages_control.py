@@ -43,6 +43,7 @@ class SeenRequest(BaseModel):
     cwd: str = ""
     streamed: bool = False
     input_tokens: int = 0
+    told: list[str] = []
     rule: str | None = None
     reply: int | None = None
     fault: str | None = None

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from agentos.loopback.process import LoopbackProcess
 
-Kind = Literal["messages", "bot"]
+Kind = Literal["messages", "gemini", "responses", "bot"]
 
 
 class StandinProcess(LoopbackProcess):

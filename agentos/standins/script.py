@@ -22,6 +22,7 @@ class FaultKind(StrEnum):
     server_error = "server_error"  # 500, 502 or 503
     auth = "auth"  # 401
     bad_request = "bad_request"  # 400
+    not_found = "not_found"  # 404: there is no such model
     drop = "drop"  # the connection is cut in the middle of the answer
     drop_before = "drop_before"  # the connection is cut before the first byte
     stall = "stall"  # headers, then nothing for `seconds`, then cut

@@ -181,4 +181,5 @@ def _told(turn: Turn) -> Record:
         "cwd": turn.cwd,
         "streamed": turn.streamed,
         "input_tokens": turn.input_tokens,
+        "told": list(turn.told),
     }

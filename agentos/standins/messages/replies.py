@@ -23,6 +23,7 @@ _ERRORS: dict[FaultKind, tuple[int, str, str]] = {
     FaultKind.server_error: (500, "api_error", "Internal server error"),
     FaultKind.auth: (401, "authentication_error", "invalid x-api-key"),
     FaultKind.bad_request: (400, "invalid_request_error", "messages: the request is not valid"),
+    FaultKind.not_found: (404, "not_found_error", "model: there is none of this name"),
 }
 
 

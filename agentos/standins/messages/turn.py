@@ -35,6 +35,8 @@ class Turn:
     streamed: bool
     input_tokens: int
     key: str
+    # What the session was told while the turn ran, in the words of the client.
+    told: tuple[str, ...] = ()
 
     @property
     def schema_properties(self) -> tuple[str, ...]:
@@ -68,6 +70,7 @@ def read_turn(body: Mapping[str, Any]) -> Turn:
         streamed=bool(body.get("stream")),
         input_tokens=count_tokens(body),
         key=_key(session_id, system, messages[: position + 1]),
+        told=_told(messages[position + 1 :]),
     )
 
 
@@ -118,6 +121,14 @@ def _last_prompt(messages: list[Mapping[str, Any]]) -> tuple[int, str]:
         if said:
             return position, said[-1]
     return -1, ""
+
+
+def _told(answered: list[Mapping[str, Any]]) -> tuple[str, ...]:
+    """System messages after the first answer; what comes before it belongs to the prompt."""
+    roles = [one["role"] for one in answered]
+    since = roles.index("assistant") if "assistant" in roles else len(roles)
+    later = [one for one in answered[since:] if one["role"] == "system"]
+    return tuple(text for one in later for text in _texts(one["content"]))
 
 
 def _texts(content: Any) -> list[str]:

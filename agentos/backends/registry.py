@@ -1,0 +1,37 @@
+"""Each backend by its name. Only a worker imports this: it brings the Agent SDK along."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agentos.backends.capabilities import check_known
+from agentos.backends.claude import ClaudeBackend
+from agentos.backends.cli_backend import CliBackend
+from agentos.backends.codex import CodexDialect
+from agentos.backends.echo import EchoBackend
+from agentos.backends.gemini import GeminiBackend
+from agentos.backends.opencode import OpencodeBackend
+from agentos.backends.reach import Reach
+from agentos.domain.ports import Backend
+
+MayUse = Callable[[str, Mapping[str, Any]], str | None]
+
+
+def make(name: str, *, may_use: MayUse) -> Backend:
+    """A backend, not yet open.
+
+    Raises BadRequest for a name that no backend has, BackendMissing for one that is not in use.
+    """
+    match name:
+        case "claude":
+            return ClaudeBackend(may_use=may_use)
+        case "echo":
+            return EchoBackend(may_use=may_use)
+        case "codex":
+            return CliBackend(CodexDialect(Reach.of(name, os.environ)))
+        case "gemini":
+            return GeminiBackend(Reach.of(name, os.environ), may_use=may_use)
+        case "opencode":
+            return OpencodeBackend(Reach.of(name, os.environ), may_use=may_use)
+    check_known(name)
+    raise AssertionError(f"{name} is known, and nothing makes it")
