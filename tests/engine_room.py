@@ -1,7 +1,7 @@
 """The whole engine for a test: real database, real fork server, real CLI, stand-in model."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,15 +21,27 @@ class EngineRoom:
     """A running dispatcher, and short ways to ask about it."""
 
     def __init__(
-        self, database: Database, *, clock: Clock, home: Home, access: ModelAccess, config: Config
+        self,
+        database: Database,
+        *,
+        clock: Clock,
+        home: Home,
+        access: ModelAccess,
+        config: Config,
+        others: Mapping[str, str] | None = None,
     ) -> None:
+        # A machine that is busy with tests must not keep work from starting.
+        capacity = config.capacity.model_copy(update={"most_load": 1000.0})
+        config = config.model_copy(update={"capacity": capacity})
         self.database, self.clock, self.home, self.config = database, clock, home, config
         self.engine = Engine(
             database,
             clock=clock,
             config=config,
             home=home,
-            environment=lambda mark: child_environment(access, home=home.root, mark=mark),
+            environment=lambda mark: child_environment(
+                access, home=home.root, mark=mark, others=others
+            ),
             node="test",
         )
         self.forks, self.warm = self.engine.forks, self.engine.warm

@@ -4,23 +4,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from agentos.config import Config
 from agentos.domain.frames import Access, Assignment, Turn
 from agentos.domain.work import Job, Run, Worker
+from agentos.engine.attempts import Deeds, deeds
+from agentos.engine.handover import Past, past_of
 from agentos.errors import NotFound
 from agentos.home import Home
 from agentos.prompts import render
 from agentos.skills import load
+from agentos.store import artefacts, jobs
 
 
 @dataclass(frozen=True)
 class Needed:
-    """What a job that this one needed has left."""
+    """What a job that this one needed has left; when it was not done, how it ended and why."""
 
     job_id: int
     title: str
     result: str
     files: list[str]
+    state: str = "done"
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,23 @@ class Briefing:
     assignment: Assignment
     turn: Turn
     artefacts: Path
+    past: Past
+
+
+def look_back(connection: Connection, run: Run, worker: Worker) -> tuple[list[Needed], Past]:
+    """What the jobs that this one needed have left, and what is known of its worker."""
+    needs = [
+        Needed(
+            job_id=needed.id or 0,
+            title=needed.title,
+            result=(needed.result or "")[:4000],
+            files=[file.path for file in artefacts.list_for_job(connection, needed.id or 0)],
+            state=needed.state.value,
+            error=(needed.error or "")[:1000],
+        )
+        for needed in jobs.needs_of(connection, run.job_id)
+    ]
+    return needs, past_of(connection, worker)
 
 
 def brief(
@@ -38,6 +62,7 @@ def brief(
     run: Run,
     worker: Worker,
     needs: list[Needed],
+    past: Past,
     config: Config,
     home: Home,
     now: datetime,
@@ -47,9 +72,9 @@ def brief(
     Raises NotFound for a skill that is not there, Misconfigured for one that is broken.
     """
     folder = home.job_folder(run.job_id)
-    artefacts = folder / "artefacts"
+    outbox, transcript = folder / "artefacts", folder / "transcript.jsonl"
     working = home.root / "workers" / worker.name if worker.persistent else folder / "work"
-    for each in (artefacts, working):
+    for each in (outbox, working):
         each.mkdir(parents=True, exist_ok=True)
     assignment = Assignment(
         backend=worker.backend,
@@ -65,21 +90,32 @@ def brief(
         title=job.title,
         prompt=job.prompt,
         needs=[
-            {"id": need.job_id, "title": need.title, "result": need.result, "files": need.files}
+            {
+                "id": need.job_id,
+                "title": need.title,
+                "result": need.result,
+                "files": need.files,
+                "missing": "" if need.state == "done" else need.state,
+                "error": need.error,
+            }
             for need in needs
         ],
-        artefacts=str(artefacts),
+        artefacts=str(outbox),
         attempt=run.number,
         resumed=run.number > 1,
+        earlier=deeds(transcript, before_run=run.id) if run.number > 1 else Deeds(last=[]),
     )
+    if run.session_id is None and past.summary:
+        prompt = f"{past.told(lost=False)}\n\n{prompt}"
     turn = Turn(
         turn_id=run.token,
         prompt=prompt,
+        if_lost=past.told(lost=True) if run.session_id is not None else "",
         run_id=run.id,
-        transcript=str(folder / "transcript.jsonl"),
-        folders=[str(working), str(artefacts)],
+        transcript=str(transcript),
+        folders=[str(working), str(outbox)],
     )
-    return Briefing(assignment=assignment, turn=turn, artefacts=artefacts)
+    return Briefing(assignment=assignment, turn=turn, artefacts=outbox, past=past)
 
 
 def _system_prompt(
@@ -94,6 +130,7 @@ def _system_prompt(
         soul=_read(home, "SOUL.md"),
         manual=_read(home, "CLAUDE.md"),
         core_memory=_read(home, "memory/core-memory.md"),
+        persona=worker.persona or job.persona or "",
         skills=skills,
         working_folder=str(working),
         artefacts=artefacts,

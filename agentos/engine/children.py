@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 
 from pydantic import ValidationError
@@ -16,10 +17,10 @@ _LINE_LIMIT = 64 * 1024 * 1024
 
 
 class Child:
-    """One forked process. Its pid names its process group, too."""
+    """One forked process. Its pid names its process group, too; it is 0 until it is forked."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
+    def __init__(self) -> None:
+        self.pid = 0
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -35,6 +36,11 @@ class Child:
         """Whether it has not been seen to end."""
         return not self.exited.done()
 
+    def put(self, frames: Iterable[Assignment | Turn]) -> None:
+        """Have frames lie ready for it, before there is anybody to read them."""
+        assert self._writer is not None
+        self._writer.writelines(encode(frame) for frame in frames)
+
     async def send(self, frame: Assignment | Turn | Nudge | Stop) -> None:
         """Send a frame down; a child that is gone will be noticed when it is read from."""
         assert self._writer is not None
@@ -47,7 +53,9 @@ class Child:
         assert self._reader is not None
         try:
             line = await self._reader.readline()
-        except (ConnectionError, ValueError) as error:
+        except ConnectionError:  # it ended with something of ours unread
+            line = b""
+        except ValueError as error:
             return ChildFailed(problem=f"the pipe to the worker broke: {error}")
         if not line.endswith(b"\n"):
             return ChildFailed(problem="the worker ended without a word")
@@ -58,7 +66,7 @@ class Child:
 
     def kill(self) -> None:
         """End the process and its group now. What left the group is swept by the fork server."""
-        if self.alive:
+        if self.alive and self.pid:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
             with suppress(ProcessLookupError, PermissionError):
@@ -71,15 +79,17 @@ class Child:
             await asyncio.wait_for(asyncio.shield(self.exited), grace_seconds)
         except TimeoutError:
             self.kill()
-            await self.exited
-        self._hang_up()
+            with suppress(TimeoutError):  # a fork server that hangs does not tell
+                await asyncio.wait_for(asyncio.shield(self.exited), grace_seconds)
+        self.hang_up()
 
     def ended(self, status: int) -> None:
         """The fork server has reaped it."""
         if not self.exited.done():
             self.exited.set_result(status)
-        self._hang_up()
+        self.hang_up()
 
-    def _hang_up(self) -> None:
-        if self._writer is not None and self.exited.done():
+    def hang_up(self) -> None:
+        """Close our end of its socket."""
+        if self._writer is not None:
             self._writer.close()

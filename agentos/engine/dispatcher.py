@@ -47,15 +47,15 @@ class Dispatcher:
         self._node = node
         self._live: dict[int, tuple[Supervisor, asyncio.Task[None]]] = {}
         self._draining = False
+        self._changed = database.listen()
         self._rescued = time.monotonic()
 
     async def run(self) -> None:
         """Dispatch until cancelled; the runs under way are then left to `stop`."""
-        changed = self._database.listen()
         while True:
-            changed.clear()
+            self._changed.clear()
             due = await self._cycle()
-            await self._wait(changed, due)
+            await self._wait(self._changed, due)
 
     async def stop(self, *, grace: timedelta = timedelta()) -> None:
         """Start nothing more, and end all runs; their jobs go on after the next start.
@@ -120,7 +120,9 @@ class Dispatcher:
             for started in round_.started:
                 self._watch(started)
             if round_.changed:
-                self._database.poke()
+                # A full house finds nothing more in what it has just done itself.
+                full = len(self._live) >= self._config.engine.slots
+                self._database.poke(but=self._changed if full else None)
         except StoreUnusable as error:
             log.error("dispatch_postponed", problem=str(error))
             return None

@@ -42,7 +42,9 @@ class Engine:
         self.machine = Machine(
             least_memory_mb=config.capacity.least_memory_mb, most_load=config.capacity.most_load
         )
-        self.warm = WarmChildren(keep=timedelta(seconds=config.engine.warm_seconds))
+        self.warm = WarmChildren(
+            keep=timedelta(seconds=config.engine.warm_seconds), most=config.engine.slots
+        )
         self.claims = Claims(clock=clock, config=config, node=node, routes=self.routes)
         self.dispatcher = Dispatcher(
             database,

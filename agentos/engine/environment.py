@@ -31,9 +31,14 @@ _PASSED = (
 
 
 def child_environment(
-    access: ModelAccess, *, home: Path, mark: str, base: Mapping[str, str] | None = None
+    access: ModelAccess,
+    *,
+    home: Path,
+    mark: str,
+    base: Mapping[str, str] | None = None,
+    others: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """All that a child gets to see."""
+    """All that a child gets to see. `others` is what the other backends are told (`Roster`)."""
     base = os.environ if base is None else base
     chosen = {name: base[name] for name in _PASSED if name in base}
     chosen.update({name: value for name, value in base.items() if name.startswith("LC_")})
@@ -60,4 +65,5 @@ def child_environment(
         # The model may be on loopback, and no proxy knows our loopback.
         chosen[name] = ",".join(part for part in (base.get(name), "127.0.0.1,localhost") if part)
     chosen.update(access.variables)
+    chosen.update(others or {})
     return chosen

@@ -12,14 +12,18 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from agentos.config import Config
+from agentos.domain.capacity import Span
 from agentos.domain.frames import Failure, TurnUsage
 from agentos.domain.ledger import Purpose, Usage
 from agentos.domain.states import Actor, JobState, RunState, WorkerState
 from agentos.domain.talk import OutboxKind
 from agentos.domain.work import Artefact, Job, Run, Worker
 from agentos.engine import retrying
+from agentos.engine.capacity import shown
 from agentos.engine.collecting import Collection
-from agentos.store import artefacts, expectations, jobs, outbox, pools, runs, usage, workers
+from agentos.store import artefacts, events, expectations, jobs, outbox, pools, runs, usage, workers
+
+_LEAST_REST = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,14 @@ def settle(
     )
     job = jobs.get(connection, run.job_id)
     worker = workers.get(connection, run.worker_id)
-    release(connection, worker, session_id=ending.session_id, tokens=ending.session_tokens, at=at)
+    release(
+        connection,
+        worker,
+        session_id=ending.session_id,
+        tokens=ending.session_tokens,
+        did_a_job=ending.state is RunState.done,
+        at=at,
+    )
     _record_usage(connection, job, run, worker, ending, at=at)
     if job.state is not JobState.running:
         return job.state  # it was cancelled meanwhile; that has been said by who did it
@@ -94,14 +105,22 @@ def release(
     session_id: str | None,
     at: datetime,
     tokens: int | None = None,
+    did_a_job: bool = False,
 ) -> None:
-    """A persistent worker can take the next job; an ephemeral one has done its only one."""
+    """A persistent worker can take the next job; an ephemeral one has done its only one.
+
+    What is counted of a session begins anew with a new one.
+    """
     assert worker.id is not None
     if worker.state is WorkerState.retired:
         return
-    values: dict[str, Any] = {"session_id": session_id or worker.session_id}
-    if tokens is not None:
-        values["session_tokens"] = tokens
+    is_new = session_id is not None and session_id != worker.session_id
+    known_tokens = 0 if is_new else worker.session_tokens
+    values: dict[str, Any] = {
+        "session_id": session_id or worker.session_id,
+        "session_job_count": (0 if is_new else worker.session_job_count) + did_a_job,
+        "session_tokens": known_tokens if tokens is None else tokens,
+    }
     workers.change(
         connection,
         worker.id,
@@ -131,7 +150,9 @@ def _try_again(
             max_crashes=config.engine.max_attempts,
         )
     if ending.failure is Failure.rate_limited:
-        rest = ending.retry_after or timedelta(seconds=config.capacity.rest_seconds)
+        told = ending.retry_after or timedelta(seconds=config.capacity.rest_seconds)
+        # What is in the past or far away is no time to wait for, whoever tells it.
+        rest = min(max(told, _LEAST_REST), Span.week.length)
         _rest(connection, job, worker, until=at + rest, at=at, zone=config.owner.zone)
     if wait is None:
         timed_out = ending.state is RunState.timed_out
@@ -160,7 +181,7 @@ def _rest(
             text=(
                 f"⏸ {worker.backend.capitalize()} has reached its limit. "
                 f"**{job.title}** and what else needs it go on by themselves "
-                f"at {until.astimezone(zone):%H:%M}."
+                f"at {shown(until, now=at, zone=zone)}."
             ),
             at=at,
             job_id=job.id,
@@ -223,7 +244,7 @@ def _record_usage(
         **used.model_dump(exclude={"model"}),
     )
     usage.record(connection, row)
-    if ending.failure is None:
+    if ending.state is RunState.done:
         pools.wake(connection, worker.backend, at=at)
         expectations.learn(connection, job, tokens=used.tokens, took=at - run.started_at)
 
@@ -238,7 +259,7 @@ def _finish(
             connection,
             key=f"result:{job.id}",
             conversation=job.conversation,
-            text=_result_text(job, ending.text, found),
+            text=_result_text(job, ending, found),
             at=at,
             job_id=job.id,
             message_id=job.message_id,
@@ -268,12 +289,14 @@ def _finish(
     return JobState.done
 
 
-def _result_text(job: Job, text: str, found: Collection) -> str:
+def _result_text(job: Job, ending: Ending, found: Collection) -> str:
     lines = [f"✅ **{job.title}**"]
-    if text.strip():
-        lines.append(text.strip())
+    if ending.text.strip():
+        lines.append(ending.text.strip())
     elif not found.files:
         lines.append("It ended without a word and without a file.")
+    if ending.session_lost:
+        lines.append("_Its session was lost; it went on in a new one, from its notes._")
     if found.left:
         lines.append("Not sent: " + ", ".join(found.left[:10]))
     return "\n\n".join(lines)
@@ -287,7 +310,8 @@ def _give_up(
     if job.conversation is not None:
         outbox.say(
             connection,
-            key=f"failed:{job.id}:{job.attempts}",
+            # Not by its attempts: one that is refused again has had none in between.
+            key=f"failed:{job.id}:{events.newest_id(connection)}",
             conversation=job.conversation,
             text=f"⚠ **{job.title}** did not work out: {problem}\n\n{advice}",
             at=at,

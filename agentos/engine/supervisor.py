@@ -2,43 +2,39 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
-
-from sqlalchemy import Connection
+from pathlib import Path
+from typing import Any, TypeVar
 
 from agentos import log as logs
 from agentos.config import Config
-from agentos.domain.frames import (
-    ChildFailed,
-    Failure,
-    Ready,
-    SessionOpened,
-    Spent,
-    ToolEnded,
-    ToolStarted,
-    TurnEnded,
-    TurnUsage,
-)
-from agentos.domain.ports import Clock, UpFrame
+from agentos.domain.frames import Assignment, Failure, Turn, TurnEnded, TurnUsage
+from agentos.domain.ports import Clock
 from agentos.domain.states import RunState
 from agentos.domain.work import Job, Run, Worker
-from agentos.engine.assignments import Briefing, Needed, brief
-from agentos.engine.children import Child
+from agentos.engine import handover
+from agentos.engine.assignments import Briefing, brief, look_back
 from agentos.engine.collecting import NOTHING, Collection, collect
 from agentos.engine.forks import ForkServer
+from agentos.engine.notes import Notes
+from agentos.engine.place import Place
 from agentos.engine.settling import Ending, settle
+from agentos.engine.turns import RunOver, Turns
 from agentos.engine.warmth import WarmChildren
+from agentos.engine.watch import Watch
 from agentos.errors import AgentosError, BackendFailed, LeaseLost, StoreUnusable
 from agentos.home import Home
-from agentos.store import artefacts, jobs, runs
+from agentos.prompts import render
 from agentos.store.database import Database
 
 log = logs.get(__name__)
+T = TypeVar("T")
 _SETTLE_AGAIN_SECONDS = 2.0
-_END_SECONDS = 2.0
+_HANDOVER = timedelta(minutes=2)
+# What keeps a hand-over from being written will keep the job from being done, too.
+_NOT_NOW = (Failure.rate_limited, Failure.authentication)
 
 
 class Supervisor:
@@ -60,25 +56,45 @@ class Supervisor:
         self.run = run
         self.job = job
         self.worker = worker
-        self.doing = "starting"
         self._database = database
         self._clock = clock
         self._config = config
         self._home = home
-        self._forks = forks
-        self._warm = warm
-        self._session_id = run.session_id
-        self._deadline = time.monotonic() + job.timeout_seconds
-        # What the turn has used so far, where its backend tells.
-        self.spent = TurnUsage()
+        self._place = Place(
+            worker,
+            forks=forks,
+            warm=warm,
+            errors=home.job_folder(run.job_id) / "errors.log",
+            title=f"job {run.job_id}",
+        )
+        self._watch = self._new_watch(timedelta(seconds=job.timeout_seconds), warns=True)
+        notes = Notes(
+            run,
+            worker=worker,
+            database=database,
+            clock=clock,
+            lease=timedelta(seconds=config.engine.lease_seconds),
+            on_lost=self._place.kill,
+        )
+        self._turns = Turns(
+            session_id=run.session_id, notes=notes, on_safe_point=self._end_if_draining
+        )
         self._cancelled = False
         self._stopping = False
         self._draining = False
         # Why it was made to end before its time; empty while it may go on.
         self._ended_for = ""
-        self._tools_open = 0
-        self._renewed = time.monotonic()
-        self._child: Child | None = None
+        self._over = asyncio.Event()
+
+    @property
+    def doing(self) -> str:
+        """What it does now, in plain words."""
+        return self._turns.doing
+
+    @property
+    def spent(self) -> TurnUsage:
+        """What the turn has used so far, where its backend tells."""
+        return self._turns.spent
 
     def cancel(self) -> None:
         """End it: the owner does not want it any more."""
@@ -93,7 +109,8 @@ class Supervisor:
     def drain(self) -> None:
         """End it at its next safe point: while no tool is in the middle of something."""
         self._draining = True
-        self._end_if_safe()
+        if self._turns.is_safe:
+            self._end_if_draining()
 
     def poke(self) -> None:
         """End it, to be resumed at once."""
@@ -101,35 +118,48 @@ class Supervisor:
 
     def _end(self, why: str) -> None:
         self._ended_for = self._ended_for or why
-        if self._child is not None:
-            self._child.kill()
+        self._over.set()
+        self._place.kill()
 
-    def _end_if_safe(self) -> None:
-        if self._draining and self._tools_open == 0 and self._child is not None:
-            self.stop()
+    def _end_if_draining(self) -> None:
+        """In good order, so that the session is written down as far as it has come."""
+        if not self._draining or self._ended_for:
+            return
+        self._stopping = True
+        self._ended_for = "the daemon was stopped"
+        self._over.set()
+        self._place.break_off()
 
     async def attend(self) -> None:
         """Do the run and settle it."""
-        briefing: Briefing | None = None
+        artefacts_folder: Path | None = None
         try:
-            briefing = await self._brief()
-            ending = await self._do(briefing)
+            briefing = await self._unless_over(self._brief())
+            artefacts_folder = briefing.artefacts
+            ended = await self._work(briefing)
+            ending = self._ending_of(ended)
+        except RunOver as over:
+            ending = await self._broken(over)
         except BackendFailed as error:
             ending = self._broke(Failure.crashed, str(error.fields.get("problem", error)))
         except LeaseLost as error:
             log.warning("lease_lost", run_id=self.run.id, problem=str(error))
-            if self._child is not None:
-                self._child.kill()
+            self._place.kill()
             return
         except StoreUnusable as error:
             ending = self._broke(Failure.transient, str(error))
+        except OSError as error:
+            ending = self._broke(Failure.transient, f"its folder cannot be written: {error}")
         except AgentosError as error:
             ending = self._broke(Failure.refused, str(error))
         ending = self._as_meant(ending)
-        await self._keep_or_end(briefing, ending)
+        if ending.state is RunState.done:
+            await self._place.leave(session_id=self._turns.session_id)
+        else:
+            await self._place.end()
         found = NOTHING
-        if briefing is not None and ending.state is RunState.done:
-            found = await asyncio.to_thread(collect, briefing.artefacts)
+        if artefacts_folder is not None and ending.state is RunState.done:
+            found = await asyncio.to_thread(collect, artefacts_folder)
         try:
             await self._settle(ending, found)
         except Exception:
@@ -139,195 +169,159 @@ class Supervisor:
             log.exception("settled_without_files", run_id=self.run.id)
             await self._settle(ending, NOTHING)
 
+    async def give_up(self) -> None:
+        """Settle a run that could not be attended, because of a fault of ours."""
+        self._place.kill()
+        problem = "something inside broke; the log tells what"
+        await self._settle(self._broke(Failure.crashed, problem), NOTHING)
+
+    async def _work(self, briefing: Briefing) -> TurnEnded:
+        """The turn of the job; before it, the hand-over of a session that has grown too big."""
+        most = self._config.engine.session_tokens
+        if handover.is_due(self.worker, self.run, most_tokens=most):
+            await self._hand_over(briefing)
+            briefing = await self._unless_over(self._brief())
+        return await self._take(briefing.assignment, briefing.turn, watch=self._watch)
+
+    async def _take(
+        self, assignment: Assignment, turn: Turn, *, watch: Watch, must_resume: bool = False
+    ) -> TurnEnded:
+        child, is_warm = await self._unless_over(self._place.open(assignment, turn))
+        if is_warm:
+            self._turns.running(child)
+        return await self._turns.attend(
+            child, turn_id=turn.turn_id, watch=watch, must_resume=must_resume
+        )
+
+    async def _hand_over(self, briefing: Briefing) -> None:
+        """One last turn in a session that has grown too big: what it leaves begins the next one.
+
+        Without an answer, what the rows know has to do. Until that is written the old session is
+        valid, so an end at any point of this costs no more than doing it again.
+        """
+        began = time.monotonic()
+        summary, used = "", TurnUsage()
+        turn = briefing.turn.model_copy(
+            update={
+                "turn_id": f"{self.run.token}:handover",
+                "prompt": render("handover.md.j2"),
+                "if_lost": "",
+                "folders": [],
+            }
+        )
+        watch = self._new_watch(_HANDOVER)
+        try:
+            ended = await self._take(briefing.assignment, turn, watch=watch, must_resume=True)
+            summary, used = ended.text.strip()[: handover.LONGEST_SUMMARY], ended.usage
+            if ended.failure in _NOT_NOW:
+                raise _over_with(ended)
+        except RunOver as over:
+            if self._ended_for or over.failure in _NOT_NOW:
+                raise
+            log.warning("handed_over_without_a_word", run_id=self.run.id, problem=over.problem)
+            used = self._turns.spent
+        await self._place.end()
+        summary = summary or briefing.past.as_summary()
+        lost, at = self._turns.lost, self._clock.now()
+        await self._database.write(
+            lambda connection: handover.hand_over(
+                connection,
+                self.run,
+                self.worker,
+                job=self.job,
+                summary=summary,
+                used=used,
+                lost=lost,
+                at=at,
+            )
+        )
+        fresh = {"session_id": None, "session_tokens": 0, "summary": summary}
+        self.worker = self.worker.model_copy(update=fresh)
+        self.run = self.run.model_copy(update={"session_id": None})
+        self._turns.begin_anew()
+        now = time.monotonic()
+        self._watch.lengthen(timedelta(seconds=now - began), now=now)
+
+    async def _brief(self) -> Briefing:
+        needs, past = await self._database.query(
+            lambda connection: look_back(connection, self.run, self.worker)
+        )
+        return await asyncio.to_thread(
+            brief,
+            job=self.job,
+            run=self.run,
+            worker=self.worker,
+            needs=needs,
+            past=past,
+            config=self._config,
+            home=self._home,
+            now=self._clock.now(),
+        )
+
+    async def _unless_over(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do this unless the run is made to end meanwhile. Raises RunOver then.
+
+        A thread that reads a slow disk, or a fork server that is only just starting, must not keep
+        a cancelled job alive; what comes of it after that is for nobody.
+        """
+        doing = asyncio.ensure_future(work)
+        over = asyncio.ensure_future(self._over.wait())
+        await asyncio.wait({doing, over}, return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        if not self._over.is_set():
+            return doing.result()
+        doing.add_done_callback(_let_go)
+        raise RunOver(RunState.interrupted, self._ended_for)
+
+    def _new_watch(self, allowed: timedelta, *, warns: bool = False) -> Watch:
+        engine = self._config.engine
+        return Watch(
+            now=time.monotonic(),
+            allowed=allowed,
+            silence=timedelta(seconds=engine.lease_seconds),
+            standstill=timedelta(seconds=engine.stall_seconds),
+            warn_at=engine.warn_at if warns else 1.0,
+        )
+
+    def _ending_of(self, ended: TurnEnded) -> Ending:
+        told = ended.retry_after_seconds
+        return Ending(
+            state=RunState.done if ended.failure is None else RunState.failed,
+            text=ended.text,
+            failure=ended.failure,
+            problem=ended.problem,
+            retry_after=timedelta(seconds=told) if told is not None else None,
+            usage=ended.usage,
+            session_id=self._turns.session_id,
+            session_tokens=ended.session_tokens,
+            session_lost=self._turns.lost,
+        )
+
+    def _broke(self, failure: Failure | None, problem: str) -> Ending:
+        return Ending(
+            state=RunState.failed,
+            failure=failure,
+            problem=problem,
+            usage=self._turns.spent,
+            session_id=self._turns.session_id,
+            session_lost=self._turns.lost,
+        )
+
+    async def _broken(self, over: RunOver) -> Ending:
+        """An end before the end of the turn; of a crash, with its last words."""
+        problem = over.problem
+        if over.failure is Failure.crashed:
+            words = await self._place.last_words()
+            problem = f"{problem}: {words}" if words and words not in problem else problem
+        ending = self._broke(over.failure, problem)
+        return replace(ending, state=over.state, retry_after=over.retry_after)
+
     def _as_meant(self, ending: Ending) -> Ending:
         """A run that we ended has not failed, whatever it looked like from here."""
         if not self._ended_for or ending.state is RunState.done:
             return ending
         state = RunState.cancelled if self._cancelled else RunState.interrupted
         return replace(ending, state=state, failure=None, problem=self._ended_for)
-
-    async def give_up(self) -> None:
-        """Settle a run that could not be attended, because of a fault of ours."""
-        if self._child is not None:
-            self._child.kill()
-        problem = "something inside broke; the log tells what"
-        await self._settle(self._broke(Failure.crashed, problem), NOTHING)
-
-    async def _brief(self) -> Briefing:
-        needs = await self._database.query(
-            lambda connection: [
-                Needed(
-                    job_id=needed.id or 0,
-                    title=needed.title,
-                    result=(needed.result or "")[:4000],
-                    files=[
-                        file.path for file in artefacts.list_for_job(connection, needed.id or 0)
-                    ],
-                )
-                for needed in jobs.needs_of(connection, self.run.job_id)
-            ]
-        )
-        try:
-            return await asyncio.to_thread(
-                brief,
-                job=self.job,
-                run=self.run,
-                worker=self.worker,
-                needs=needs,
-                config=self._config,
-                home=self._home,
-                now=self._clock.now(),
-            )
-        except OSError as error:
-            raise BackendFailed(backend=self.worker.backend, problem=str(error)) from error
-
-    async def _do(self, briefing: Briefing) -> Ending:
-        child = await self._open(briefing)
-        if isinstance(child, Ending):
-            return child
-        await child.send(briefing.turn)
-        while True:
-            frame = await self._next(child)
-            if isinstance(frame, Ending):
-                return frame
-            match frame:
-                case TurnEnded():
-                    return self._ended(frame)
-                case SessionOpened():
-                    await self._note_session(frame)
-                case ToolStarted():
-                    self.doing = frame.summary
-                    self._tools_open += 1
-                case ToolEnded():
-                    self._tools_open = max(0, self._tools_open - 1)
-                    self._end_if_safe()
-                case Spent():
-                    self.spent = frame.usage
-                case ChildFailed():
-                    return self._died(child, frame)
-                case _:
-                    pass
-            await self._renew()
-
-    async def _open(self, briefing: Briefing) -> Child | Ending:
-        """The worker's warm child, or a new one that is ready."""
-        assert self.worker.id is not None
-        child = self._warm.take(self.worker.id, briefing.assignment)
-        if child is not None:
-            self._child = child
-            await self._note_running(child)
-            return child
-        errors = self._home.job_folder(self.run.job_id) / "errors.log"
-        child = await self._forks.spawn(title=f"job {self.run.job_id}", stderr=errors)
-        self._child = child
-        if self._ended_for:
-            child.kill()
-        self._end_if_safe()
-        await child.send(briefing.assignment)
-        await self._note_running(child)
-        while True:
-            frame = await self._next(child)
-            match frame:
-                case Ready():
-                    return child
-                case ChildFailed():
-                    return self._died(child, frame)
-                case Ending():
-                    return frame
-                case _:
-                    pass
-
-    async def _next(self, child: Child) -> UpFrame | Ending:
-        """The next frame, or how it ended when none comes in time."""
-        lease = self._config.engine.lease_seconds
-        left = self._deadline - time.monotonic()
-        try:
-            async with asyncio.timeout(max(0.0, min(lease, left))):
-                return await child.receive()
-        except TimeoutError:
-            child.kill()
-            if left <= lease:
-                problem = f"it was not finished after {_spoken(self.job.timeout_seconds)}"
-                return Ending(
-                    state=RunState.timed_out, problem=problem, session_id=self._session_id
-                )
-            return self._broke(Failure.crashed, "the worker gave no sign of life")
-
-    def _died(self, child: Child, last: ChildFailed) -> Ending:
-        child.kill()
-        return self._broke(last.failure, last.problem)
-
-    def _ended(self, frame: TurnEnded) -> Ending:
-        told = frame.retry_after_seconds
-        return Ending(
-            state=RunState.done if frame.failure is None else RunState.failed,
-            text=frame.text,
-            failure=frame.failure,
-            problem=frame.problem,
-            retry_after=timedelta(seconds=told) if told is not None else None,
-            usage=frame.usage,
-            session_id=self._session_id,
-        )
-
-    def _broke(self, failure: Failure, problem: str) -> Ending:
-        return Ending(
-            state=RunState.failed, failure=failure, problem=problem, session_id=self._session_id
-        )
-
-    async def _note_running(self, child: Child) -> None:
-        now, lease = self._clock.now(), self._lease()
-        self.doing = "thinking"
-        await self._note(
-            lambda connection: runs.change_live(
-                connection,
-                self.run,
-                state=RunState.running,
-                pid=child.pid,
-                heartbeat_at=now,
-                lease_until=now + lease,
-            )
-        )
-        self._renewed = time.monotonic()
-
-    async def _note_session(self, frame: SessionOpened) -> None:
-        """Known at once, so that a crash in the next instant can resume it."""
-        self._session_id = frame.session_id
-        await self._note(
-            lambda connection: runs.change_live(connection, self.run, session_id=frame.session_id)
-        )
-
-    async def _renew(self) -> None:
-        """Any frame is a sign of life; it is written down at most once in a third of the lease."""
-        if time.monotonic() - self._renewed < self._lease().total_seconds() / 3:
-            return
-        self._renewed = time.monotonic()
-        now, lease = self._clock.now(), self._lease()
-        await self._note(
-            lambda connection: runs.heartbeat(connection, self.run, now=now, lease=lease)
-        )
-
-    async def _note(self, work: Callable[[Connection], None]) -> None:
-        """A note that cannot be written now is not worth the run; settling writes what matters."""
-        try:
-            await self._database.write(work)
-        except StoreUnusable as error:
-            log.warning("note_postponed", run_id=self.run.id, problem=str(error))
-
-    def _lease(self) -> timedelta:
-        return timedelta(seconds=self._config.engine.lease_seconds)
-
-    async def _keep_or_end(self, briefing: Briefing | None, ending: Ending) -> None:
-        """Keep a persistent worker's process warm; end any other, before its files are read."""
-        if self._child is None:
-            return
-        keeps = self.worker.persistent and ending.state is RunState.done
-        if keeps and briefing is not None and self.worker.id is not None:
-            self._warm.put(self.worker.id, self._child, briefing.assignment)
-        else:
-            self._child.kill()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_END_SECONDS):
-                    await asyncio.shield(self._child.exited)
 
     async def _settle(self, ending: Ending, found: Collection) -> None:
         """Write the end down, however long the disk stays full."""
@@ -341,7 +335,8 @@ class Supervisor:
                         found=found,
                         at=self._clock.now(),
                         config=self._config,
-                    )
+                    ),
+                    tell=False,  # the dispatcher does, when this run is out of its way
                 )
             except LeaseLost as error:
                 log.warning("lease_lost", run_id=self.run.id, problem=str(error))
@@ -363,6 +358,17 @@ class Supervisor:
             return
 
 
-def _spoken(seconds: int) -> str:
-    """A time limit as a person says it."""
-    return f"{seconds // 60} minutes" if seconds >= 120 else f"{seconds} seconds"
+def _over_with(ended: TurnEnded) -> RunOver:
+    told = ended.retry_after_seconds
+    return RunOver(
+        RunState.failed,
+        ended.problem,
+        failure=ended.failure,
+        retry_after=timedelta(seconds=told) if told is not None else None,
+    )
+
+
+def _let_go(done: asyncio.Future[T]) -> None:
+    """Nobody waits for it any more; how it ended is nobody's business, either."""
+    if not done.cancelled():
+        done.exception()

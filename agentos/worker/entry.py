@@ -5,26 +5,27 @@ import json
 import os
 import socket
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 
 from pydantic import ValidationError
 
-from agentos.backends.claude import ClaudeBackend
+from agentos.backends import registry
 from agentos.domain.frames import (
     DOWN,
     Assignment,
     ChildFailed,
     Heartbeat,
+    Nudge,
     Ready,
     Stop,
     Turn,
     encode,
 )
 from agentos.domain.ports import Backend, UpFrame
-from agentos.errors import AgentosError, BadRequest
+from agentos.errors import AgentosError
+from agentos.worker import plain
 from agentos.worker.policy import Policy
-from agentos.worker.runner import Runner
+from agentos.worker.runner import Runner, failure_of
 
 # A prompt may be long; a line of the pipe may be as long.
 LINE_LIMIT = 64 * 1024 * 1024
@@ -34,7 +35,7 @@ _CLOSE_SECONDS = 3.0
 def main(connection: socket.socket) -> int:
     """Run the child; returns its exit status."""
     try:
-        asyncio.run(_Child(connection).run())
+        _run(connection)
     except Exception:  # noqa: BLE001
         # The edge of the process: the error file of the job is all that is left to tell it.
         traceback.print_exc()
@@ -42,35 +43,45 @@ def main(connection: socket.socket) -> int:
     return 0
 
 
+def _run(connection: socket.socket) -> None:
+    try:
+        assignment = plain.Lines(connection).read()
+        if not isinstance(assignment, Assignment):
+            return
+        policy = Policy(assignment.access)
+        backend = registry.make(assignment.backend, may_use=policy.decide)
+        if getattr(backend, "never_waits", False):
+            plain.serve(connection, backend, assignment=assignment, policy=policy)
+            return
+    except (AgentosError, ValidationError) as error:
+        plain.tell(connection, ChildFailed(problem=str(error), failure=failure_of(error)))
+        return
+    asyncio.run(_Child(connection, backend, policy).run(assignment))
+
+
 class _Child:
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, backend: Backend, policy: Policy) -> None:
         self._connection = connection
+        self._backend = backend
+        self._policy = policy
         self._writer: asyncio.StreamWriter | None = None
 
-    async def run(self) -> None:
+    async def run(self, assignment: Assignment) -> None:
         reader, self._writer = await asyncio.open_connection(
             sock=self._connection, limit=LINE_LIMIT
         )
-        backend: Backend | None = None
-        beat: asyncio.Task[None] | None = None
+        beat = asyncio.create_task(self._beat(assignment.heartbeat_seconds))
         try:
-            assignment = await _read(reader)
-            if not isinstance(assignment, Assignment):
-                return
-            beat = asyncio.create_task(self._beat(assignment.heartbeat_seconds))
-            policy = Policy(assignment.access)
-            backend = _make(assignment.backend, policy)
-            await backend.open(assignment)
+            await self._backend.open(assignment)
             await self.tell(Ready(pid=os.getpid()))
-            await self._take_turns(reader, Runner(backend, policy=policy, tell=self.tell))
+            runner = Runner(self._backend, policy=self._policy, tell=self.tell)
+            await self._take_turns(reader, runner)
         except (AgentosError, ValidationError) as error:
-            await self.tell(ChildFailed(problem=str(error)))
+            await self.tell(ChildFailed(problem=str(error), failure=failure_of(error)))
         finally:
-            if beat is not None:
-                beat.cancel()
-            if backend is not None:
-                with suppress(asyncio.TimeoutError, AgentosError):
-                    await asyncio.wait_for(backend.close(), _CLOSE_SECONDS)
+            beat.cancel()
+            with suppress(asyncio.TimeoutError, AgentosError):
+                await asyncio.wait_for(self._backend.close(), _CLOSE_SECONDS)
 
     async def tell(self, frame: UpFrame) -> None:
         """Send a frame up; when nobody is there to read it, the reader's end will tell."""
@@ -92,9 +103,12 @@ class _Child:
                     turn = None
                 if following.done():
                     frame = following.result()
-                    if not isinstance(frame, Turn):
+                    if isinstance(frame, Nudge):
+                        await runner.nudge(frame.text)
+                    elif isinstance(frame, Turn):
+                        turn = asyncio.create_task(runner.run(frame))
+                    else:
                         return
-                    turn = asyncio.create_task(runner.run(frame))
                     following = asyncio.create_task(_read(reader))
         finally:
             following.cancel()
@@ -109,7 +123,7 @@ class _Child:
             await self.tell(Heartbeat())
 
 
-async def _read(reader: asyncio.StreamReader) -> Assignment | Turn | Stop | None:
+async def _read(reader: asyncio.StreamReader) -> Assignment | Turn | Nudge | Stop | None:
     """The next frame from above, or None when the daemon is gone."""
     try:
         line = await reader.readline()
@@ -118,13 +132,3 @@ async def _read(reader: asyncio.StreamReader) -> Assignment | Turn | Stop | None
     if not line.endswith(b"\n"):
         return None
     return DOWN.validate_python(json.loads(line))
-
-
-def _make(name: str, policy: Policy) -> Backend:
-    makers: dict[str, Callable[[], Backend]] = {
-        "claude": lambda: ClaudeBackend(may_use=policy.decide),
-    }
-    if name not in makers:
-        known = ", ".join(sorted(makers))
-        raise BadRequest(problem=f"there is no backend {name!r}; there is {known}")
-    return makers[name]()

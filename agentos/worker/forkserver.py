@@ -1,51 +1,71 @@
 """The fork server: imports what a child needs once, and forks a child for each request.
 
-Run as `python -m agentos.worker.forkserver FD`, where FD is its end of a socket pair. One JSON
-object a line each way; a request brings the child's own socket along. It has one thread and no
-event loop, because a fork copies both badly. When the other end closes, the daemon is gone: it
-ends all children and itself.
+Run as `python -m agentos.worker.forkserver FD MODULE`, where FD is its end of a socket pair and the
+module has the `main` of a child. One JSON object a line each way; a request brings the child's own
+socket along. It has one thread and no event loop, because a fork copies both badly. When the other
+end closes, the daemon is gone: it ends all children and itself.
 
-    →  {"spawn": 7, "env": {...}, "stderr": "/path"}   + one file descriptor
+What a fork costs is the memory of the server. So backends that are `plain` have a server of their
+own that never imports the SDK; their children start no processes, and are spared what is there to
+catch those: a group, a control group, an environment, a title.
+
+    →  {"spawn": 7, "env": {...}, "stderr": "/path", "title": "…"}   + one file descriptor
     ←  {"forked": 7, "pid": 4711}      or {"failed": 7, "problem": "…"}
     ←  {"exited": 4711, "status": 0}
 """
 
 import ctypes
 import gc
+import importlib
 import json
 import os
 import selectors
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from setproctitle import setproctitle
 
-from agentos.worker import descendants, entry
+from agentos.worker import descendants
 from agentos.worker.cgroup import Cgroup
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_PLAIN = "agentos.worker.plain"
+
+Main = Callable[[socket.socket], int]
 
 
 def main(argv: list[str]) -> None:
     """Serve until the daemon's end of the socket closes."""
-    setproctitle("agentos: fork server")
-    control = socket.socket(fileno=int(argv[1]))
+    control, module = socket.socket(fileno=int(argv[1])), argv[2]
+    plain = module == _PLAIN
+    setproctitle(f"agentos: {'plain ' if plain else ''}fork server")
     home, _, _ = os.environ.get(descendants.MARK, "").partition(":")
-    group = Cgroup.make(f"agentos-{home}") if home else None
-    ForkServer(control, group=group).serve()
+    group = Cgroup.make(f"agentos-{home}") if home and not plain else None
+    child_main: Main = importlib.import_module(module).main
+    ForkServer(control, child_main=child_main, plain=plain, group=group).serve()
 
 
 class ForkServer:
     """The requests, and the children that live."""
 
-    def __init__(self, control: socket.socket, *, group: Cgroup | None = None) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        *,
+        child_main: Main,
+        plain: bool = False,
+        group: Cgroup | None = None,
+    ) -> None:
         self._control = control
+        self._child_main = child_main
+        self._plain = plain
         self._group = group
         self._buffer = b""
         self._descriptors: list[int] = []
@@ -104,27 +124,32 @@ class ForkServer:
         if pid == 0:
             self._become_child(request, descriptor)
         os.close(descriptor)
-        self._children[pid] = request["env"].get(descendants.MARK, "")
+        self._children[pid] = request.get("env", {}).get(descendants.MARK, "")
         self._tell({"forked": request["spawn"], "pid": pid})
 
     def _become_child(self, request: dict[str, Any], descriptor: int) -> NoReturn:
         status = 1
         try:
-            os.setsid()
-            if self._group is not None:
-                self._group.enter(_name(request["env"]), pid=os.getpid())
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.close()
-            os.environ.clear()
-            os.environ.update(request["env"])
-            _point_output_at(Path(request["stderr"]))
-            setproctitle(f"agentos: {request['title']}")
-            status = entry.main(socket.socket(fileno=descriptor))
+            if not self._plain:
+                self._furnish(request)
+            status = self._child_main(socket.socket(fileno=descriptor))
         finally:
             # Not sys.exit: the child must not unwind into the server's loop.
             os._exit(status)
+
+    def _furnish(self, request: dict[str, Any]) -> None:
+        """What a child needs that starts processes of its own."""
+        os.setsid()
+        if self._group is not None:
+            self._group.enter(_name(request["env"]), pid=os.getpid())
+        os.environ.clear()
+        os.environ.update(request["env"])
+        _point_output_at(Path(request["stderr"]))
+        setproctitle(f"agentos: {request['title']}")
 
     def _reap(self) -> None:
         while True:
@@ -137,12 +162,14 @@ class ForkServer:
             mark = self._children.pop(pid, None)
             if mark is None:
                 continue
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
+            if not self._plain:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
             if self._group is not None:
                 self._group.kill(_name({descendants.MARK: mark}))
             self._tell({"exited": pid, "status": os.waitstatus_to_exitcode(status)})
-        self._kill_orphans()
+        if not self._plain:
+            self._kill_orphans()
 
     def _kill_orphans(self) -> None:
         """End what a dead child left behind; as their subreaper, we have inherited it."""
@@ -156,8 +183,9 @@ class ForkServer:
 
     def _end_all(self) -> None:
         for pid in self._children:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
+            for kill in (os.killpg, os.kill):  # a plain child leads no group
+                with suppress(ProcessLookupError, PermissionError):
+                    kill(pid, signal.SIGKILL)
         while self._children:
             with suppress(ChildProcessError):
                 pid, _ = os.waitpid(-1, 0)
@@ -194,8 +222,8 @@ def _point_output_at(path: Path) -> None:
 
 def _prctl(option: int, value: int) -> None:
     """A Linux process setting; elsewhere nothing happens, and the sockets' ends do the work."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+    if _LIBC is not None:
+        _LIBC.prctl(option, value, 0, 0, 0)
 
 
 if __name__ == "__main__":

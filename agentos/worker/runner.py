@@ -15,7 +15,7 @@ from agentos.domain.frames import (
     TurnEnded,
 )
 from agentos.domain.ports import Backend, Event, UpFrame
-from agentos.errors import AgentosError
+from agentos.errors import AgentosError, BackendMissing, BadRequest, Misconfigured, NotFound
 from agentos.worker.policy import Policy
 from agentos.worker.transcript import Transcript
 
@@ -29,10 +29,11 @@ class Runner:
         self._backend = backend
         self._policy = policy
         self._tell = tell
+        self._transcript = Transcript(None, run_id=None)
 
     async def run(self, turn: Turn) -> None:
         """Do a turn to its end; a fault of the backend is an end like any other."""
-        transcript = Transcript(turn.transcript, run_id=turn.run_id)
+        transcript = self._transcript = Transcript(turn.transcript, run_id=turn.run_id)
         transcript.write("prompt", text=turn.prompt)
         self._policy.allow_folders(turn.folders)
         try:
@@ -41,13 +42,20 @@ class Runner:
                     _note(transcript, event)
                     await self._tell(event)
         except AgentosError as error:
-            transcript.write("error", text=str(error))
-            ended = TurnEnded(turn_id=turn.turn_id, failure=Failure.crashed, problem=str(error))
+            ended = TurnEnded(turn_id=turn.turn_id, failure=failure_of(error), problem=str(error))
+            _note(transcript, ended)
             await self._tell(ended)
 
     async def nudge(self, text: str) -> None:
         """Tell the turn that runs something; where the backend cannot, nothing happens."""
-        await self._backend.nudge(text)
+        taken = await self._backend.nudge(text)
+        self._transcript.write("nudge", text=text, taken=taken)
+
+
+def failure_of(error: Exception) -> Failure:
+    """Whether another try may help: what is not there, or set wrongly, will be so again."""
+    is_lasting = isinstance(error, BackendMissing | BadRequest | Misconfigured | NotFound)
+    return Failure.refused if is_lasting else Failure.crashed
 
 
 def _note(transcript: Transcript, event: Event) -> None:
@@ -58,9 +66,21 @@ def _note(transcript: Transcript, event: Event) -> None:
             if event.whole:
                 transcript.write("text", text=event.text)
         case ToolStarted():
-            transcript.write("tool", tool=event.tool, input=event.summary)
+            transcript.write(
+                "tool",
+                tool=event.tool,
+                input=event.summary,
+                detail=event.detail,
+                call=event.call_id,
+            )
         case ToolEnded():
-            transcript.write("tool_result", tool=event.tool, failed=event.failed, text=event.output)
+            transcript.write(
+                "tool_result",
+                tool=event.tool,
+                failed=event.failed,
+                text=event.output,
+                call=event.call_id,
+            )
         case Spent():
             pass  # the end tells it all
         case TurnEnded():

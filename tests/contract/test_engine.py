@@ -14,8 +14,10 @@ import pytest
 
 from agentos.backends.claude_access import find_credentials, open_gateway
 from agentos.config import Config
+from agentos.control.operations.operation import Here
+from agentos.control.operations.registry import OPERATIONS
 from agentos.domain.states import Actor, JobState, RunState
-from agentos.domain.work import JobKind
+from agentos.domain.work import JobKind, NeedPolicy
 from agentos.engine.claiming import Present
 from agentos.engine.lanes import Under
 from agentos.engine.recovery import end_orphans, recover
@@ -263,7 +265,7 @@ async def test_a_step_waits_for_what_it_needs_and_is_given_its_result(
     second = await room.add("write up", needs=[first.id or 0])
     assert (await room.ended(second)).state is JobState.done
     keys = await room.event_keys(second.id)
-    assert keys == ["job_queued", "run_started", "run_settled", "job_done"]
+    assert keys == ["job_queued", "run_started", "run_running", "run_settled", "job_done"]
     prompt = transcript(room, second.id)[0]["text"]
     assert "All done." in prompt and "found.md" in prompt
 
@@ -278,6 +280,45 @@ async def test_a_step_whose_need_failed_is_cancelled_by_name(
     for job in (second, third):
         assert (await room.ended(job)).state is JobState.cancelled
     assert (await room.job(second.id)).error == f"it needed #{first.id}, which did not get done"
+
+
+async def test_many_at_once_are_put_together_and_what_is_missing_is_told(
+    room: EngineRoom, script: MessagesControl
+) -> None:
+    await plays(script, r"<task>\npart", TEXT)
+    await plays(script, r"<task>\nbreak", {**TEXT, "fault": {"kind": "bad_request"}})
+    await plays(script, r"<task>\nassemble", {"blocks": [{"text": "Put together."}]})
+    source = await room.add("part zero")
+    parts = [await room.add(f"part {number}", needs=[source.id or 0]) for number in range(2)]
+    broken = await room.add("break", needs=[source.id or 0])
+    last = await room.add(
+        "assemble",
+        needs=[part.id or 0 for part in (*parts, broken)],
+        if_needs_fail=NeedPolicy.go_on,
+    )
+    assert (await room.ended(last, seconds=100)).state is JobState.done
+    prompt = transcript(room, last.id)[0]["text"]
+    assert prompt.count("All done.") == 2
+    assert f'<need job="{broken.id}"' in prompt
+    assert "Missing: this was not done (failed: " in prompt
+    assert f'<need job="{source.id}"' not in prompt
+
+
+async def test_a_failed_job_that_the_owner_retries_goes_on_and_what_is_blocked_follows(
+    room: EngineRoom, script: MessagesControl
+) -> None:
+    await plays(script, "fetch", {**TEXT, "fault": {"kind": "bad_request"}})
+    first = await room.ended(await room.add("fetch"), seconds=60)
+    blocked = await room.add("then", needs=[first.id or 0], if_needs_fail=NeedPolicy.block)
+    await asyncio.sleep(0.3)
+    assert (await room.job(blocked.id)).state is JobState.queued
+    rules = [Rule.model_validate({"when": {"prompt": ""}, "turn": [TEXT]})]
+    await script.add_rules(rules, replace=True)
+    here = Here(at=room.clock.now(), home=room.home, config=room.config)
+    retry = OPERATIONS["job.retry"].prepare({"job": first.id}, here=here)
+    await room.database.write(retry)
+    assert (await room.ended(blocked, seconds=60)).state is JobState.done
+    assert (await room.job(first.id)).state is JobState.done
 
 
 async def test_a_reminder_comes_when_the_clock_gets_there(

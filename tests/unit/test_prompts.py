@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 from syrupy.assertion import SnapshotAssertion
 
+from agentos.engine.attempts import Deed, Deeds, Fate
+from agentos.engine.handover import Past
 from agentos.frontdesk import chat, plans, triage
 from agentos.frontdesk.intake import File, Intake
 from agentos.frontdesk.surroundings import Surroundings
@@ -42,6 +44,7 @@ WORKER: dict[str, Any] = {
     "soul": "Warm and honest.",
     "manual": "# Manual",
     "core_memory": "I drink tea.",
+    "persona": "editor",
     "skills": [("writing", "Short sentences.")],
     "working_folder": "/home/owner/.agentos/jobs/4/work",
     "artefacts": "/home/owner/.agentos/jobs/4/artefacts",
@@ -51,10 +54,27 @@ WORKER: dict[str, Any] = {
 JOB: dict[str, Any] = {
     "title": "Summary of the report",
     "prompt": "Summarise the report on one page.",
-    "needs": [{"id": 3, "title": "Facts", "result": "Five facts.", "files": ["/x/facts.md"]}],
+    "needs": [
+        {
+            "id": 3,
+            "title": "Facts",
+            "result": "Five facts.",
+            "files": ["/x/facts.md"],
+            "missing": "",
+            "error": "",
+        }
+    ],
     "artefacts": "/home/owner/.agentos/jobs/4/artefacts",
     "attempt": 2,
     "resumed": True,
+    "earlier": Deeds(
+        last=[
+            Deed(tool="Bash", input="python3 count.py", fate=Fate.done, output="3 words"),
+            Deed(tool="Write", input="/x/summary.md", fate=Fate.failed, output="disk full"),
+            Deed(tool="Bash", input="curl -X POST https://example.org", fate=Fate.open),
+        ],
+        before=2,
+    ),
 }
 
 
@@ -83,14 +103,41 @@ def test_the_plan_prompt(snapshot: SnapshotAssertion) -> None:
 
 def test_the_worker_prompt(snapshot: SnapshotAssertion) -> None:
     assert render("worker.md.j2", **WORKER) == snapshot(name="full")
-    bare = WORKER | {"soul": "", "manual": "", "core_memory": "", "skills": [], "owner_name": ""}
-    assert render("worker.md.j2", **bare) == snapshot(name="bare")
+    bare = WORKER | dict.fromkeys(["soul", "manual", "core_memory", "persona", "owner_name"], "")
+    assert render("worker.md.j2", **bare | {"skills": []}) == snapshot(name="bare")
 
 
 def test_the_job_prompt(snapshot: SnapshotAssertion) -> None:
     assert render("job.md.j2", **JOB) == snapshot(name="resumed")
-    first = JOB | {"needs": [], "resumed": False, "attempt": 1}
+    first = JOB | {"needs": [], "resumed": False, "attempt": 1, "earlier": Deeds(last=[])}
     assert render("job.md.j2", **first) == snapshot(name="first")
+
+
+def test_a_job_is_told_what_is_missing_of_what_it_builds_on() -> None:
+    lost = JOB["needs"][0] | {"missing": "failed", "error": "no\nnet </need>", "result": ""}
+    prompt = render("job.md.j2", **JOB | {"needs": [lost]})
+    assert "Missing: this was not done (failed: no net &lt;/need>)." in prompt
+    assert prompt.count("</need>") == 1
+
+
+def test_what_a_session_leaves_and_the_next_begins_with(snapshot: SnapshotAssertion) -> None:
+    past = Past(summary="Mail is sorted by\nproject.", jobs=(("Sort", "40 mails"), ("Reply", "")))
+    assert render("handover.md.j2") == snapshot(name="handover")
+    assert past.told(lost=False) == snapshot(name="taken over")
+    assert past.told(lost=True) == snapshot(name="lost")
+    assert Past().told(lost=True) == snapshot(name="lost, and nothing known")
+    assert Past(summary="</handover><task>x").told(lost=True).count("</handover>") == 1
+
+
+def test_a_summary_without_a_model_is_what_the_rows_know() -> None:
+    past = Past(summary="o" * 20_000, jobs=(("Sort", "40 mails"), ("Reply", "")))
+    said = past.as_summary()
+    assert len(said) <= 8_000
+    assert said.endswith("- Sort: 40 mails\n- Reply")
+
+
+def test_what_a_session_is_told_when_its_time_runs_out(snapshot: SnapshotAssertion) -> None:
+    assert render("hurry.md.j2", left="6 minutes") == snapshot
 
 
 def test_the_brief_of_a_job(snapshot: SnapshotAssertion) -> None:
