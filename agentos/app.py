@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from agentos import config as configuration
 from agentos import log as logs
@@ -27,8 +25,7 @@ from agentos.channels.delivery import Deliverer
 from agentos.channels.telegram.channel import TelegramChannel
 from agentos.channels.terminal import TerminalChannel
 from agentos.config import Config
-from agentos.control.operations.operation import Params, validated
-from agentos.control.peer import Peer
+from agentos.control.daemon import DaemonOperations, Operations, tidy_daily
 from agentos.control.server import ControlServer
 from agentos.domain.clock import SystemClock
 from agentos.domain.ports import Channel, Clock
@@ -36,6 +33,7 @@ from agentos.engine.engine import Engine
 from agentos.engine.environment import child_environment
 from agentos.engine.forks import ForkServer
 from agentos.engine.recovery import end_orphans, recover
+from agentos.engine.routes import Routes
 from agentos.engine.sessions import Sessions
 from agentos.errors import BackendFailed, Misconfigured
 from agentos.frontdesk.desk import FrontDesk
@@ -66,12 +64,6 @@ class Running:
     channels: dict[str, Channel]
     pairing_code: str
     stopping: asyncio.Event
-
-
-class Advance(Params):
-    """By how much to move the clock; a year at most."""
-
-    seconds: Annotated[float, Field(ge=-31_536_000, le=31_536_000)]
 
 
 def load_config(home: Home) -> Config:
@@ -166,6 +158,12 @@ async def _built(
                 access, home=home.root, mark=mark, others=roster.variables()
             ),
             node=node,
+            routes=Routes(
+                models={name: config.work_model(name) for name in configuration.BACKENDS},
+                missing=roster.missing,
+                coming=roster.coming,
+                fallback=config.backends.fallback,
+            ),
         )
         stack.push_async_callback(engine.forks.close)
         running, loops = await _wired(
@@ -211,13 +209,15 @@ async def _wired(
         home, config, clock, database, access, engine, channels, pairing_code, asyncio.Event()
     )
     control = ControlServer(
-        home.socket,
+        home,
         database=database,
         clock=clock,
+        config=config,
         extra={**terminal.operations(), **_operations(running)},
     )
     loops: list[Callable[[], Any]] = [control.run, engine.dispatcher.run, desk.run]
     loops += [forks_warm(engine.forks), lambda: _evict(engine)]
+    loops.append(tidy_daily(database, home=home, clock=clock, days=config.retention.days))
     for channel in channels.values():
         loops.append(channel.run)
         loops.append(Deliverer(database, clock=clock, channel=channel).run)
@@ -240,7 +240,7 @@ def forks_warm(forks: ForkServer) -> Callable[[], Any]:
 async def _evict(engine: Engine) -> None:
     while True:
         await asyncio.sleep(5)
-        engine.warm.evict()
+        engine.warm.evict(short_of_memory=engine.machine.short_of_memory)
 
 
 async def _model_access(
@@ -347,35 +347,18 @@ def _set_old_files_aside(home: Home, database: Database) -> None:
             log.warning("old_files_set_aside", folder=str(aside))
 
 
-def _operations(running: Running) -> dict[str, Any]:
-    async def status(**_: Any) -> dict[str, Any]:
-        counts = await running.database.query(jobs.count_by_state)
-        return {
-            "pid": os.getpid(),
-            "home": str(running.home.root),
-            "log": str(running.home.log_file),
-            "model_source": running.access.source,
-            "model_is_standin": running.access.is_standin,
-            "channels": sorted(running.channels),
-            "timezone": running.config.owner.timezone,
-            "now": running.clock.now().isoformat(),
-            "jobs": counts,
-            "doing": {str(job): words for job, words in running.engine.dispatcher.doing().items()},
-        }
-
-    async def stop(**_: Any) -> dict[str, Any]:
-        running.stopping.set()
-        return {"stopping": True}
-
-    async def advance(*, peer: Peer, **params: Any) -> dict[str, Any]:
-        wanted = validated(Advance, params, op="clock.advance")
-        clock = running.clock
-        if not isinstance(clock, VirtualClock):
-            raise Misconfigured(
-                where="standins.clock",
-                problem="the clock is the real one",
-                mend="Start with AGENTOS_STANDINS__CLOCK=true to move it.",
-            )
-        return {"now": clock.advance(timedelta(seconds=wanted.seconds)).isoformat()}
-
-    return {"daemon.status": status, "daemon.stop": stop, "clock.advance": advance}
+def _operations(running: Running) -> Operations:
+    about = {
+        "model_source": running.access.source,
+        "model_is_standin": running.access.is_standin,
+        "channels": sorted(running.channels),
+    }
+    return DaemonOperations(
+        running.database,
+        home=running.home,
+        config=running.config,
+        clock=running.clock,
+        engine=running.engine,
+        stopping=running.stopping,
+        about=about,
+    ).operations()

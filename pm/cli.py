@@ -1,13 +1,15 @@
-"""`pm`: projects, tasks and jobs from any shell, with the daemon up or down."""
+"""`pm`: projects, tasks, jobs and workers from any shell, with the daemon up or down."""
 
 from typing import NoReturn
 
 import typer
 
 from agentos.control import command
+from pm.engine import engine
 from pm.jobs import jobs
 from pm.projects import projects
 from pm.tasks import tasks
+from pm.workers import workers
 
 app = typer.Typer(
     name="pm",
@@ -15,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="""Projects, tasks and jobs. Works whether agentos is running or not.
+    help="""Projects, tasks, jobs and who does them. Works whether agentos is running or not.
 
 \b
   pm job add --title "Tidy notes" --prompt "Sort my notes by topic"
@@ -23,11 +25,15 @@ app = typer.Typer(
   pm job show 12
   pm job logs 12 --follow
   pm task add --title "Paint the door" --project house
+  pm worker list
+  pm engine status
 """,
 )
 app.add_typer(projects, name="project")
 app.add_typer(tasks, name="task")
 app.add_typer(jobs, name="job")
+app.add_typer(workers, name="worker")
+app.add_typer(engine, name="engine")
 
 
 def main() -> NoReturn:

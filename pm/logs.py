@@ -16,6 +16,9 @@ _MOST_LINES = 8
 _WIDEST = 400
 _KEPT_WORDS = {
     "job_queued": "queued",
+    "job_retried": "you try it again",
+    "job_needs": "what it needs has changed",
+    "run_running": "its process runs",
     "job_running": "running",
     "job_parked": "parked: it waits for an answer",
     "job_done": "done",

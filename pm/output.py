@@ -17,6 +17,7 @@ _NARROW = 60
 _LEAST_TITLE = 12
 _COLOURS = {
     "running": "36",
+    "working": "36",
     "active": "36",
     "done": "32",
     "ready": "32",
@@ -54,19 +55,21 @@ def table(found: Sequence[Row], columns: Iterable[Column], *, empty: str) -> Non
     if not found:
         say(empty)
         return
-    width = _screen_width()
+    width = screen_width()
     shown = [one for one in columns if width is None or width >= _NARROW or not one.wide]
     cells = [[one_line(column.show(row)) for column in shown] for row in found]
     widths = [
-        max(_width(column.head), *(_width(line[place]) for line in cells))
+        max(cells_of(column.head), *(cells_of(line[place]) for line in cells))
         for place, column in enumerate(shown)
     ]
     if width is not None:
-        spare = width - sum(widths) - 2 * (len(widths) - 1)
-        for place, column in enumerate(shown):
-            if column.stretch and spare < 0:
-                widths[place] = max(_LEAST_TITLE, widths[place] + spare)
-    say(_line([column.head for column in shown], widths, bold=True))
+        over = sum(widths) + 2 * (len(widths) - 1) - width
+        for place, column in reversed(list(enumerate(shown))):
+            if column.stretch and over > 0:
+                less = min(over, max(0, widths[place] - _LEAST_TITLE))
+                widths[place] -= less
+                over -= less
+    say(_line([column.head for column in shown], widths, head=True))
     for line in cells:
         say(_line(line, widths))
 
@@ -126,39 +129,52 @@ def on_screen() -> bool:
 def paint(state: str) -> str:
     """A state in its colour, when somebody looks."""
     colour = _COLOURS.get(state.strip())
-    if colour is None or not on_screen() or "NO_COLOR" in os.environ:
-        return state
-    return f"\x1b[{colour}m{state}\x1b[0m"
+    return state if colour is None else coloured(state, colour)
 
 
-def _screen_width() -> int | None:
+def coloured(text: str, colour: str) -> str:
+    """A text in a colour (the number of an SGR sequence), when somebody looks."""
+    if not text or not on_screen() or "NO_COLOR" in os.environ:
+        return text
+    return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def bold(text: str) -> str:
+    """A text that stands out, when somebody looks."""
+    return coloured(text, "1")
+
+
+def faint(text: str) -> str:
+    """A text that stands back, when somebody looks."""
+    return coloured(text, "2")
+
+
+def screen_width() -> int | None:
     """The width to fit into; None when the output goes into a file or a pipe."""
     if not on_screen() and "COLUMNS" not in os.environ:
         return None
     return shutil.get_terminal_size().columns
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], *, bold: bool = False) -> str:
-    padded = [_fit(cell, width) for cell, width in zip(cells, widths, strict=True)]
-    line = "  ".join(padded if bold else map(paint, padded)).rstrip()
-    return (
-        f"\x1b[1m{line}\x1b[0m" if bold and on_screen() and "NO_COLOR" not in os.environ else line
-    )
+def _line(cells: Sequence[str], widths: Sequence[int], *, head: bool = False) -> str:
+    padded = [fit(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    line = "  ".join(padded if head else map(paint, padded)).rstrip()
+    return bold(line) if head else line
 
 
-def _fit(text: str, width: int) -> str:
+def fit(text: str, width: int) -> str:
     """A text cut or filled to a number of screen cells."""
-    if _width(text) <= width:
-        return text + " " * (width - _width(text))
+    if cells_of(text) <= width:
+        return text + " " * (width - cells_of(text))
     kept = ""
     for letter in text:
-        if _width(kept + letter) > width - 1:
+        if cells_of(kept + letter) > width - 1:
             break
         kept += letter
-    return _fit(kept + "…", width)
+    return fit(kept + "…", width)
 
 
-def _width(text: str) -> int:
+def cells_of(text: str) -> int:
     """How many cells a text takes: Asian letters and emoji take two, accents none."""
     return sum(
         0 if unicodedata.combining(letter) else 2 if _is_wide(letter) else 1 for letter in text

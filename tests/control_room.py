@@ -9,6 +9,7 @@ from typing import Any
 
 from agentos.channels.delivery import Deliverer
 from agentos.channels.terminal import TerminalChannel
+from agentos.config import Config
 from agentos.control.server import ControlServer
 from agentos.domain.clock import SystemClock
 from agentos.domain.ports import Channel
@@ -160,9 +161,10 @@ async def serve(home: Home) -> None:
         return {"model_source": "the plain desk", "pid": 1}
 
     server = ControlServer(
-        home.socket,
+        home,
         database=database,
         clock=clock,
+        config=Config(),
         extra={**terminal.operations(), "daemon.status": status},
     )
     stopping = asyncio.Event()

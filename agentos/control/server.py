@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from agentos import log
+from agentos.config import Config
 from agentos.control import wire
 from agentos.control.client import connect
+from agentos.control.operations.operation import Here
 from agentos.control.operations.registry import OPERATIONS, unknown
 from agentos.control.peer import Peer
 from agentos.domain.ports import Clock
 from agentos.errors import AgentosError, AlreadyRunning, BadRequest, DaemonUnreachable, HomeUnusable
+from agentos.home import Home
 from agentos.store.database import Database
 
 AsyncOperation = Callable[..., Awaitable[Any]]
@@ -28,7 +31,7 @@ _log = log.get(__name__)
 
 
 class ControlServer:
-    """Answers on a Unix socket: the operations on the rows, and `extra` ones of the daemon.
+    """Answers on home's socket: the operations on the rows, and `extra` ones of the daemon.
 
     An extra operation is called with `peer=`, which it may push events to, and the params as
     keywords; their types are its own to check.
@@ -36,15 +39,18 @@ class ControlServer:
 
     def __init__(
         self,
-        path: Path,
+        home: Home,
         *,
         database: Database,
         clock: Clock,
+        config: Config,
         extra: Mapping[str, AsyncOperation] | None = None,
     ) -> None:
-        self._path = path
+        self._home = home
+        self._path = home.socket
         self._database = database
         self._clock = clock
+        self._config = config
         self._extra = dict(extra or {})
         self._server: asyncio.Server | None = None
         self._inode: int | None = None
@@ -147,7 +153,8 @@ class ControlServer:
         if op not in OPERATIONS:
             raise unknown(op)
         operation = OPERATIONS[op]
-        work = operation.prepare(params, at=self._clock.now())
+        here = Here(at=self._clock.now(), home=self._home, config=self._config)
+        work = operation.prepare(params, here=here)
         if operation.writes:
             return await self._database.write(work)
         return await self._database.query(work)

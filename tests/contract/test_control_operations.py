@@ -1,17 +1,17 @@
 """What can be asked of the rows from outside, on SQLite and on Postgres."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from agentos.control.operations.registry import OPERATIONS
 from agentos.domain.ledger import Purpose, Usage
 from agentos.domain.states import Actor, CardState, JobState, MessageState, TaskState
 from agentos.domain.talk import Card, CardKind, Message
 from agentos.domain.work import Artefact, Job, Worker
 from agentos.errors import BadRequest, NotFound, WrongState
+from agentos.home import Home
 from agentos.store import (
     artefacts,
     cards,
@@ -24,31 +24,12 @@ from agentos.store import (
     workers,
 )
 from agentos.store.database import Database
-
-NOW = datetime(2026, 11, 21, 9, 30, 15, tzinfo=UTC)
-Answer = dict[str, Any]
-
-
-class Rows:
-    """Runs operations the way the daemon does."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-
-    def ask(self, op: str, **params: Any) -> Answer:
-        operation = OPERATIONS[op]
-        work = operation.prepare(params, at=NOW)
-        with self.database.begin() if operation.writes else self.database.read() as connection:
-            return work(connection)
-
-    def job(self, **params: Any) -> Answer:
-        made: Answer = self.ask("job.add", **{"title": "T", "prompt": "P", **params})["job"]
-        return made
+from tests.row_room import NOW, Answer, Rows
 
 
 @pytest.fixture
-def there(any_database: Database) -> Rows:
-    return Rows(any_database)
+def there(any_database: Database, home: Home) -> Rows:
+    return Rows(any_database, home)
 
 
 def test_projects_tasks_and_jobs_hang_together(there: Rows) -> None:
@@ -91,7 +72,7 @@ def test_the_same_key_adds_one_job(there: Rows) -> None:
 
 
 def test_a_named_worker_is_made_when_a_model_is_named_too(there: Rows) -> None:
-    with pytest.raises(BadRequest, match="no worker 'ada'"):
+    with pytest.raises(BadRequest, match="no worker 'ada'; `pm worker list`"):
         there.job(worker="ada")
     first = there.job(worker="ada", model="haiku")
     assert there.job(worker="ada")["wants_worker_id"] == first["wants_worker_id"]

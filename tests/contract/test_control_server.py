@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agentos.config import Config
 from agentos.control import wire
 from agentos.control.client import ControlClient
 from agentos.control.link import Link
@@ -71,7 +72,11 @@ async def server(
 ) -> AsyncIterator[ControlServer]:
     named = {f"x.{name}": getattr(extras, name) for name in ("greet", "watch", "slow", "broken")}
     server = ControlServer(
-        home.socket, database=database, clock=clock, extra={**named, "x.huge": extras.huge}
+        home,
+        database=database,
+        clock=clock,
+        config=Config(),
+        extra={**named, "x.huge": extras.huge},
     )
     await server.start()
     yield server
@@ -251,7 +256,7 @@ async def test_the_socket_of_a_killed_daemon_is_replaced(
     left.close()
     with pytest.raises(DaemonUnreachable, match="nobody listens"):
         await asked(home, "job.list")
-    server = ControlServer(home.socket, database=database, clock=clock)
+    server = ControlServer(home, database=database, clock=clock, config=Config())
     await server.start()
     assert (await asked(home, "job.list"))["jobs"] == []
     await server.close()
@@ -261,14 +266,14 @@ async def test_a_second_server_leaves_the_first_alone(
     home: Home, database: Database, clock: VirtualClock, server: ControlServer
 ) -> None:
     with pytest.raises(AlreadyRunning):
-        await ControlServer(home.socket, database=database, clock=clock).start()
+        await ControlServer(home, database=database, clock=clock, config=Config()).start()
     assert (await asked(home, "job.list"))["jobs"] == []
 
 
 async def test_a_place_where_no_socket_can_be_made_is_told(
     tmp_path: Path, database: Database, clock: VirtualClock
 ) -> None:
-    server = ControlServer(tmp_path / "missing" / "c.sock", database=database, clock=clock)
+    server = ControlServer(Home(tmp_path / "m"), database=database, clock=clock, config=Config())
     with pytest.raises(HomeUnusable, match="no socket can be made"):
         await server.start()
 
@@ -278,7 +283,7 @@ async def test_a_deep_home_still_gets_a_socket(
 ) -> None:
     deep = Home(tmp_path / ("d" * 120))
     deep.make()
-    server = ControlServer(deep.socket, database=database, clock=clock)
+    server = ControlServer(deep, database=database, clock=clock, config=Config())
     await server.start()
     assert (await asked(deep, "job.list"))["jobs"] == []
     await server.close()

@@ -9,6 +9,7 @@ import pytest
 
 from agentos.channels.delivery import Deliverer
 from agentos.channels.terminal import TerminalChannel
+from agentos.config import Config
 from agentos.control.link import Link
 from agentos.control.server import ControlServer
 from agentos.domain.clock import SystemClock
@@ -32,7 +33,11 @@ class Room:
         self.terminal = TerminalChannel(database, clock=self.clock, reception=self.desk)
         self.desk.channel = self.terminal
         self.server = ControlServer(
-            home.socket, database=database, clock=self.clock, extra=self.terminal.operations()
+            home,
+            database=database,
+            clock=self.clock,
+            config=Config(),
+            extra=self.terminal.operations(),
         )
         self.links: list[Link] = []
 

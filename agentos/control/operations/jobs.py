@@ -1,15 +1,23 @@
-"""Jobs from outside: add, list, cancel, and how far one is."""
+"""Jobs from outside: add, list, cancel, try again, and how far one is."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 from sqlalchemy import Connection
 
-from agentos.control.operations.operation import Limit, Operation, Params, RowId
+from agentos.backends.capabilities import check_known
+from agentos.control.operations.operation import Here, Limit, Operation, Params, RowId
 from agentos.control.operations.shown import Names, job_line, shown
 from agentos.control.operations.story import tell
 from agentos.control.operations.tasks import NameOrId, Title, project_id_of
+from agentos.control.operations.workers import (
+    Backend,
+    Model,
+    Persona,
+    Skills,
+    WorkerName,
+    check_skills,
+)
 from agentos.control.wire import TERMINAL
 from agentos.domain.states import (
     FINISHED_JOBS,
@@ -21,11 +29,10 @@ from agentos.domain.states import (
     allowed,
 )
 from agentos.domain.talk import Card
-from agentos.domain.work import Job, Worker, WorkerRole
+from agentos.domain.work import Job, NeedPolicy, Worker, WorkerRole
 from agentos.errors import BadRequest, WrongState
-from agentos.store import cards, events, jobs, rows, tasks, workers
+from agentos.store import cards, events, jobs, needs, outbox, rows, runs, tasks, workers
 
-Word = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
 Conversation = Annotated[str, Field(max_length=200, pattern=r"^[a-z]+:\S+$")]
 
 
@@ -37,15 +44,14 @@ class JobAdd(Params):
     project: NameOrId | None = None
     task: RowId | None = None
     priority: Annotated[int, Field(ge=0, le=5)] = 2
-    backend: Annotated[str, Field(min_length=1, max_length=32)] = "claude"
-    model: Word | None = None
-    persona: Word | None = None
-    skills: Annotated[list[Word], Field(default_factory=list, max_length=50)]
-    # A persistent worker's name is a folder's, too.
-    worker: (
-        Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None
-    ) = None
+    # Claude, unless a worker is named that runs on something else.
+    backend: Backend | None = None
+    model: Model | None = None
+    persona: Persona | None = None
+    skills: Skills
+    worker: WorkerName | None = None
     needs: Annotated[list[RowId], Field(default_factory=list, max_length=200)]
+    if_needs_fail: NeedPolicy = NeedPolicy.skip
     at: AwareDatetime | None = None
     timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
     conversation: Conversation = TERMINAL
@@ -73,7 +79,14 @@ class JobLogs(Params):
     since_event: Annotated[int, Field(ge=0)] = 0
 
 
-def add(connection: Connection, params: JobAdd, *, at: datetime) -> dict[str, Any]:
+def check_new(params: JobAdd, here: Here) -> None:
+    """What a new job asks for must be there."""
+    if params.backend is not None:
+        check_known(params.backend)
+    check_skills(params.skills, here)
+
+
+def add(connection: Connection, params: JobAdd, here: Here) -> dict[str, Any]:
     """Put a job into its lane. The same key again returns the job that has it."""
     title = " ".join(params.title.split())
     if not title or not params.prompt.strip():
@@ -82,7 +95,9 @@ def add(connection: Connection, params: JobAdd, *, at: datetime) -> dict[str, An
     project_id = project_id_of(connection, params.project)
     if project_id is None and task is not None:
         project_id = task.project_id
-    _check_needs(connection, params.needs)
+    for needed in params.needs:
+        needs.check_met_some_day(jobs.get(connection, needed), params.if_needs_fail)
+    worker = _worker(connection, params, here)
     row = Job(
         key=params.key,
         title=title,
@@ -91,13 +106,14 @@ def add(connection: Connection, params: JobAdd, *, at: datetime) -> dict[str, An
         project_id=project_id,
         task_id=None if task is None else task.id,
         conversation=params.conversation,
-        backend=params.backend,
+        backend=worker.backend if worker else params.backend or "claude",
         model=params.model,
         persona=params.persona,
         skills=params.skills,
-        wants_worker_id=_worker_id(connection, params, at=at),
+        wants_worker_id=None if worker is None else worker.id,
+        if_needs_fail=params.if_needs_fail,
         run_at=params.at,
-        created_at=at,
+        created_at=here.at,
     )
     if params.timeout_seconds is not None:
         row.timeout_seconds = params.timeout_seconds
@@ -105,7 +121,7 @@ def add(connection: Connection, params: JobAdd, *, at: datetime) -> dict[str, An
     return {"job": job_line(made, names=Names(connection))}
 
 
-def list_all(connection: Connection, params: JobList, *, at: datetime) -> dict[str, Any]:
+def list_all(connection: Connection, params: JobList, here: Here) -> dict[str, Any]:
     """The newest jobs first, and how many there are in each state."""
     project_id = project_id_of(connection, params.project)
     names = Names(connection)
@@ -116,12 +132,12 @@ def list_all(connection: Connection, params: JobList, *, at: datetime) -> dict[s
     }
 
 
-def show(connection: Connection, params: JobShow, *, at: datetime) -> dict[str, Any]:
+def show(connection: Connection, params: JobShow, here: Here) -> dict[str, Any]:
     """The whole story of a job."""
     return tell(connection, jobs.get(connection, params.job))
 
 
-def cancel(connection: Connection, params: JobShow, *, at: datetime) -> dict[str, Any]:
+def cancel(connection: Connection, params: JobShow, here: Here) -> dict[str, Any]:
     """Cancel a job that has not ended, with its task and its open cards.
 
     Only the rows change here: the dispatcher sees them and ends the child.
@@ -130,17 +146,42 @@ def cancel(connection: Connection, params: JobShow, *, at: datetime) -> dict[str
     if job.state in FINISHED_JOBS:
         problem = "it has ended, so there is nothing to cancel"
         raise WrongState(noun="job", name=job.id, state=job.state.value, problem=problem)
-    moved = jobs.move(connection, params.job, JobState.cancelled, by=Actor.owner, at=at)
+    moved = jobs.move(connection, params.job, JobState.cancelled, by=Actor.owner, at=here.at)
     if job.task_id is not None:
         task = tasks.get(connection, job.task_id)
         if allowed(TASKS, task.state, TaskState.cancelled, by=Actor.owner):
-            tasks.move(connection, job.task_id, TaskState.cancelled, by=Actor.owner, at=at)
+            tasks.move(connection, job.task_id, TaskState.cancelled, by=Actor.owner, at=here.at)
     for card in rows.newest(connection, Card, limit=100, job_id=job.id):
-        cards.cancel(connection, card.id or 0, at=at)
+        cards.cancel(connection, card.id or 0, at=here.at)
+    _say_cancelled(connection, job, here)
     return {"job": job_line(moved, names=Names(connection)), "was": job.state.value}
 
 
-def logs(connection: Connection, params: JobLogs, *, at: datetime) -> dict[str, Any]:
+def retry(connection: Connection, params: JobShow, here: Here) -> dict[str, Any]:
+    """Queue a failed job again, with its task. What failed before does not count against it.
+
+    `left` are jobs that were cancelled because this one had failed; those stay so.
+    """
+    job = jobs.get(connection, params.job)
+    if job.state is not JobState.failed:
+        problem = "only a job that failed can be tried again"
+        raise WrongState(noun="job", name=job.id, state=job.state.value, problem=problem)
+    runs.count_anew(connection, job, at=here.at)
+    jobs.move(connection, params.job, JobState.queued, by=Actor.owner, at=here.at)
+    if job.wants_worker_id is not None:
+        worker = workers.get(connection, job.wants_worker_id)
+        if worker.state is WorkerState.retired:
+            workers.let_go(connection, worker, job_id=params.job)
+    dependents = [jobs.get(connection, one) for one, _ in needs.edges_to(connection, [params.job])]
+    left = [one for one in dependents if one.state is JobState.cancelled]
+    names = Names(connection)
+    return {
+        "job": job_line(jobs.get(connection, params.job), names=names),
+        "left": [{"id": one.id, "title": one.title} for one in left],
+    }
+
+
+def logs(connection: Connection, params: JobLogs, here: Here) -> dict[str, Any]:
     """The events of a job after the given one. The transcript is a file beside the rows."""
     job = jobs.get(connection, params.job)
     found = events.list_since(connection, params.since_event, job_id=params.job, limit=1000)
@@ -151,48 +192,59 @@ def logs(connection: Connection, params: JobLogs, *, at: datetime) -> dict[str, 
     }
 
 
-def _check_needs(connection: Connection, needs: list[int]) -> None:
-    for needed in (jobs.get(connection, job_id) for job_id in needs):
-        if needed.state in (JobState.failed, JobState.cancelled):
-            problem = "a job that needs it would never start"
-            raise WrongState(noun="job", name=needed.id, state=needed.state.value, problem=problem)
+def _say_cancelled(connection: Connection, job: Job, here: Here) -> None:
+    """Whoever asked for it hears that it will not come; once."""
+    if job.conversation is None:
+        return
+    was = "was running and is stopped" if job.state is JobState.running else "is cancelled"
+    outbox.say(
+        connection,
+        key=f"cancelled:{job.id}",
+        conversation=job.conversation,
+        text=f"✕ **{job.title}** {was}.",
+        at=here.at,
+        job_id=job.id,
+        message_id=job.message_id,
+    )
 
 
-def _worker_id(connection: Connection, params: JobAdd, *, at: datetime) -> int | None:
+def _worker(connection: Connection, params: JobAdd, here: Here) -> Worker | None:
     """The worker that was named. Naming a model, too, makes a missing one; a typo does not."""
     if params.worker is None:
         return None
     found = workers.find_by_name(connection, params.worker)
-    if found is None and params.model is None:
-        problem = f"there is no worker {params.worker!r}; name a model, too, to make one"
-        raise BadRequest(problem=problem)
-    if found is None:
-        made = workers.add(
+    if found is None or found.state is WorkerState.retired:
+        if params.model is None:
+            there = "there is no worker" if found is None else "retired is worker"
+            raise BadRequest(
+                problem=f"{there} {params.worker!r}; `pm worker list` shows who there is, "
+                "and with --model a new one is made"
+            )
+        return workers.employ(
             connection,
             Worker(
                 name=params.worker,
-                backend=params.backend,
-                model=params.model or "",
+                backend=params.backend or "claude",
+                model=params.model,
                 persona=params.persona,
                 skills=params.skills,
                 persistent=True,
-                created_at=at,
+                created_at=here.at,
             ),
         )
-        return made.id
-    takes_jobs = found.persistent and found.role is WorkerRole.work
-    if not takes_jobs or found.state is WorkerState.retired:
+    if not found.persistent or found.role is not WorkerRole.work:
         raise BadRequest(problem=f"worker {found.name} does not take jobs by name")
-    if found.backend != params.backend:
+    if params.backend is not None and found.backend != params.backend:
         problem = f"worker {found.name} runs on {found.backend}, not on {params.backend}"
         raise BadRequest(problem=problem)
-    return found.id
+    return found
 
 
 JOB_OPERATIONS = (
-    Operation(name="job.add", writes=True, params=JobAdd, run=add),
+    Operation(name="job.add", writes=True, params=JobAdd, run=add, check=check_new),
     Operation(name="job.list", writes=False, params=JobList, run=list_all),
     Operation(name="job.show", writes=False, params=JobShow, run=show),
     Operation(name="job.cancel", writes=True, params=JobShow, run=cancel),
+    Operation(name="job.retry", writes=True, params=JobShow, run=retry),
     Operation(name="job.logs", writes=False, params=JobLogs, run=logs),
 )

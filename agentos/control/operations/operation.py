@@ -8,7 +8,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection
 
+from agentos.config import Config
 from agentos.errors import BadRequest
+from agentos.home import Home
 
 P = TypeVar("P", bound=BaseModel)
 Run = Callable[..., dict[str, Any]]
@@ -25,22 +27,42 @@ class Params(BaseModel):
 
 
 @dataclass(frozen=True)
+class Here:
+    """When and where something is asked."""
+
+    at: datetime
+    home: Home
+    config: Config
+
+
+@dataclass(frozen=True)
 class Operation:
     """One thing that can be asked of the rows, with the daemon up or down."""
 
     name: str
     writes: bool
     params: type[Params]
+    # Called with the transaction, the params and `here`.
     run: Run
+    # What can be checked without the rows; called with the params and `here`.
+    check: Callable[..., None] | None = None
 
     def prepare(
-        self, params: dict[str, Any], *, at: datetime
+        self, params: dict[str, Any], *, here: Here
     ) -> Callable[[Connection], dict[str, Any]]:
         """Check the words, before any transaction is opened; what is returned does the work."""
         words = validated(self.params, params, op=self.name)
-        if any("\x00" in value for value in params.values() if isinstance(value, str)):
+        if any("\x00" in text for value in params.values() for text in _texts(value)):
             raise BadRequest(problem=f"{self.name}: a text may not have zero characters in it")
-        return lambda connection: self.run(connection, words, at=at)
+        if self.check is not None:
+            self.check(words, here)
+        return lambda connection: self.run(connection, words, here)
+
+
+def _texts(value: object) -> list[str]:
+    """The texts in a param: itself, or what is in its list."""
+    several = value if isinstance(value, list) else [value]
+    return [each for each in several if isinstance(each, str)]
 
 
 def validated(kind: type[P], params: dict[str, Any], *, op: str) -> P:

@@ -1,12 +1,11 @@
 """Projects from outside: add, list, show."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
 from sqlalchemy import Connection
 
-from agentos.control.operations.operation import Limit, Operation, Params
+from agentos.control.operations.operation import Here, Limit, Operation, Params
 from agentos.control.operations.shown import Names, job_line, shown, task_line
 from agentos.domain.states import ProjectState
 from agentos.store import jobs, projects, tasks
@@ -34,19 +33,19 @@ class ProjectShow(Params):
     project: Annotated[int | str, Field(union_mode="left_to_right")]
 
 
-def add(connection: Connection, params: ProjectAdd, *, at: datetime) -> dict[str, Any]:
+def add(connection: Connection, params: ProjectAdd, here: Here) -> dict[str, Any]:
     """Add a project."""
-    made = projects.add(connection, name=params.name, description=params.description, at=at)
+    made = projects.add(connection, name=params.name, description=params.description, at=here.at)
     return {"project": shown(made)}
 
 
-def list_all(connection: Connection, params: ProjectList, *, at: datetime) -> dict[str, Any]:
+def list_all(connection: Connection, params: ProjectList, here: Here) -> dict[str, Any]:
     """The newest projects first."""
     found = projects.list_all(connection, state=params.state, limit=params.limit)
     return {"projects": [shown(project) for project in found]}
 
 
-def show(connection: Connection, params: ProjectShow, *, at: datetime) -> dict[str, Any]:
+def show(connection: Connection, params: ProjectShow, here: Here) -> dict[str, Any]:
     """A project with its newest tasks and jobs."""
     project = projects.get(connection, params.project)
     names = Names(connection)

@@ -2,15 +2,25 @@
 
 from typing import Any
 
+from agentos.control.operations.engine import ENGINE_OPERATIONS
 from agentos.control.operations.jobs import JOB_OPERATIONS
+from agentos.control.operations.needs import NEED_OPERATIONS
 from agentos.control.operations.operation import Operation
 from agentos.control.operations.projects import PROJECT_OPERATIONS
 from agentos.control.operations.tasks import TASK_OPERATIONS
+from agentos.control.operations.workers import WORKER_OPERATIONS
 from agentos.errors import BadRequest
 
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
-    for operation in (*PROJECT_OPERATIONS, *TASK_OPERATIONS, *JOB_OPERATIONS)
+    for operation in (
+        *PROJECT_OPERATIONS,
+        *TASK_OPERATIONS,
+        *JOB_OPERATIONS,
+        *NEED_OPERATIONS,
+        *WORKER_OPERATIONS,
+        *ENGINE_OPERATIONS,
+    )
 }
 
 

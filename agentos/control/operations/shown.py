@@ -3,13 +3,13 @@
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlmodel import SQLModel
 
+from agentos.domain.row import Row
 from agentos.domain.work import Job, Project, Task, Worker
 from agentos.store import rows
 
 
-def shown(row: SQLModel, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
+def shown(row: Row, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
     """A row as JSON, in the order of its columns. Its long texts can be left out."""
     dumped = row.model_dump(mode="json", exclude=set(without))
     return {name: dumped[name] for name in type(row).model_fields if name in dumped}
@@ -20,7 +20,7 @@ class Names:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._known: dict[tuple[type[SQLModel], int], str | None] = {}
+        self._known: dict[tuple[type[Row], int], str | None] = {}
 
     def project(self, project_id: int | None) -> str | None:
         """The name of a project."""
@@ -34,7 +34,7 @@ class Names:
         """The name of a worker."""
         return self._of(Worker, worker_id, "name")
 
-    def _of(self, kind: type[SQLModel], row_id: int | None, field: str) -> str | None:
+    def _of(self, kind: type[Row], row_id: int | None, field: str) -> str | None:
         if row_id is None:
             return None
         if (kind, row_id) not in self._known:

@@ -1,12 +1,11 @@
 """Tasks from outside: add, list, show."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
 from sqlalchemy import Connection
 
-from agentos.control.operations.operation import Limit, Operation, Params, RowId
+from agentos.control.operations.operation import Here, Limit, Operation, Params, RowId
 from agentos.control.operations.shown import Names, job_line, shown, task_line
 from agentos.domain.states import TaskState
 from agentos.domain.work import Job, Task, TaskKind
@@ -41,7 +40,7 @@ class TaskShow(Params):
     task: RowId
 
 
-def add(connection: Connection, params: TaskAdd, *, at: datetime) -> dict[str, Any]:
+def add(connection: Connection, params: TaskAdd, here: Here) -> dict[str, Any]:
     """Add a task."""
     title = " ".join(params.title.split())
     if not title:
@@ -52,13 +51,13 @@ def add(connection: Connection, params: TaskAdd, *, at: datetime) -> dict[str, A
         brief=params.brief,
         project_id=project_id_of(connection, params.project),
         verify_command=params.verify_command,
-        created_at=at,
-        updated_at=at,
+        created_at=here.at,
+        updated_at=here.at,
     )
     return {"task": task_line(tasks.add(connection, row), names=Names(connection))}
 
 
-def list_all(connection: Connection, params: TaskList, *, at: datetime) -> dict[str, Any]:
+def list_all(connection: Connection, params: TaskList, here: Here) -> dict[str, Any]:
     """The newest tasks first."""
     project_id = project_id_of(connection, params.project)
     names = Names(connection)
@@ -68,7 +67,7 @@ def list_all(connection: Connection, params: TaskList, *, at: datetime) -> dict[
     return {"tasks": [task_line(task, names=names) for task in found]}
 
 
-def show(connection: Connection, params: TaskShow, *, at: datetime) -> dict[str, Any]:
+def show(connection: Connection, params: TaskShow, here: Here) -> dict[str, Any]:
     """A task with its jobs and what was judged of it."""
     task = tasks.get(connection, params.task)
     names = Names(connection)
