@@ -21,17 +21,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Result:
-    """One figure. `goal` is the most it may be; None where nothing was promised."""
+    """One figure. `goal` is the most it may be, or the least; None where nothing was promised."""
 
     metric: str
     value: float
     unit: str
     goal: float | None = None
+    least: bool = False
 
     @property
     def met(self) -> bool | None:
         """Whether the goal holds; None without a goal."""
-        return None if self.goal is None else self.value <= self.goal
+        if self.goal is None:
+            return None
+        return self.value >= self.goal if self.least else self.value <= self.goal
 
 
 @dataclass
@@ -41,9 +44,19 @@ class Report:
     benchmark: str
     results: list[Result] = field(default_factory=list)
 
-    def add(self, metric: str, value: float, unit: str, *, at_most: float | None = None) -> None:
-        """Note a figure."""
-        self.results.append(Result(metric, round(value, 4), unit, at_most))
+    def add(
+        self,
+        metric: str,
+        value: float,
+        unit: str,
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> None:
+        """Note a figure, with one goal or none."""
+        least = at_least is not None
+        goal = at_least if least else at_most
+        self.results.append(Result(metric, round(value, 4), unit, goal, least))
 
     def spread(
         self,
@@ -126,7 +139,7 @@ def _table(report: Report) -> Table:
     table.add_column("goal", justify="right")
     table.add_column("met")
     for one in report.results:
-        goal = "" if one.goal is None else f"≤ {one.goal:g} {one.unit}"
+        goal = "" if one.goal is None else f"{'≥' if one.least else '≤'} {one.goal:g} {one.unit}"
         met = {None: "", True: "yes", False: "NO"}[one.met]
         table.add_row(one.metric, f"{one.value:g} {one.unit}", goal, met)
     return table

@@ -24,9 +24,10 @@ from agentos.home import Home
 from agentos.standins.bot.app import BotStandin
 from agentos.standins.messages.app import MessagesStandin
 from agentos.standins.script import Script
-from agentos.standins.telegram_user import StandinRefused, TelegramUser
-from benchmarks.accounts import Books, Said, Tally
+from agentos.standins.telegram_user import TelegramUser
+from benchmarks.accounts import Books, Tally
 from benchmarks.stage import TOKEN, Daemon, alive, end_marked, variables
+from benchmarks.talk import Talk
 from benchmarks.tripwire import InProcess, Moment, Tripwire, pick, soon
 
 _ROUND = timedelta(seconds=4)
@@ -35,14 +36,6 @@ _DEATH = timedelta(seconds=3)
 # A job that is live in five crashes may be their cause and is set aside: another promise. So it is
 # let go on in peace before.
 _BORNE = 3
-# What is said in twenty messages; the numbers make each of them one of its kind.
-_TALK = {
-    "respond": ("what is {n} + 1000?", 10),
-    "work": ("write note number {n}", 4),
-    "remind": ("remind me in {n} days to water the plants", 3),
-    "clarify": ("fix it", 2),
-    "plan": ("plan a weekend in town {n}", 1),
-}
 
 
 @dataclass
@@ -73,9 +66,8 @@ class Sitting:
         )
         self._daemon = Daemon(self.home, environment=environment)
         self._books = Books(self.home)
-        self._tapped: set[str] = set()
+        self._talk = Talk(self._owner, books=self._books, rng=self._rng)
         self._lingering: list[psutil.Process] = []
-        self._number = 0
         self.tally = Tally()
 
     async def __aenter__(self) -> Self:
@@ -114,18 +106,18 @@ class Sitting:
         moment = pick(self._rng)
         crash = _Crash(children=[])
         self._wire.arm(moment, lambda: self._kill(crash))
-        await self._say()
+        await self._talk.say()
         if not self._daemon.running:
             self._daemon.start()
         await asyncio.sleep(self._rng.uniform(0, 0.8))
-        await self._tap_open_cards()
+        await self._talk.tap_open_cards()
         if self._rng.random() < 0.5:
-            await self._say()
+            await self._talk.say()
         if not await _within(crash.happened, _ROUND):
             # What was waited for does not come, a tap for example: then what comes next.
             moment = soon(self._rng)
             self._wire.arm(moment, lambda: self._kill(crash))
-            await self._say()
+            await self._talk.say()
             if not await _within(crash.happened, _ROUND):
                 self._wire.disarm()
                 self._kill(crash)
@@ -157,28 +149,6 @@ class Sitting:
         self._books.after_kill(self.tally, at=moment.label)
         self._books.note_calls(await self._owner.calls(since=self._books.calls_seen))
 
-    async def _say(self) -> None:
-        """The next thing a person says."""
-        kinds = [kind for kind, (_, times) in _TALK.items() for _ in range(times)]
-        self._number += 1
-        kind = self._rng.choice(kinds)
-        sent = await self._owner.say(_TALK[kind][0].format(n=self._number))
-        self._books.said.append(Said(kind=kind, number=self._number, update_id=sent.update_id))
-
-    async def _tap_open_cards(self) -> None:
-        """Tap each card that is on the screen and was not tapped: Go, or the first option."""
-        for message in (await self._owner.chat()).messages:
-            cards = [button.data for button in message.buttons if button.data]
-            if not cards or (card := cards[0].split(":")[1]) in self._tapped:
-                continue
-            self._tapped.add(card)
-            with_luck_twice = 2 if self._rng.random() < 0.2 else 1
-            for _ in range(with_luck_twice):
-                try:
-                    await self._owner.tap(message_id=message.message_id, data=cards[0])
-                except StandinRefused:
-                    self._tapped.discard(card)  # it has just been edited away
-
     async def _rest(self) -> None:
         """Let everything be done and said."""
         if not self._daemon.running:
@@ -189,7 +159,7 @@ class Sitting:
             if time.monotonic() > deadline:
                 self.tally.problems.append(f"does not come to rest: {waiting}")
                 break
-            await self._tap_open_cards()
+            await self._talk.tap_open_cards()
             await asyncio.sleep(0.15)
         self.tally.orphans += len(alive(self._lingering))
         self._lingering = []

@@ -70,11 +70,12 @@ class Daemon:
         """What it said at its starts."""
         return self.home.root.parent / "up.out"
 
-    def start(self) -> None:
+    def start(self, *, takeover: bool = False) -> None:
         """Start it; it is not awaited."""
+        more = ["--takeover"] if takeover else []
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "agentos.cli", "up"],
+                [sys.executable, "-P", "-m", "agentos.cli", "up", *more],
                 env=self.environment,
                 cwd=self.home.root.parent,
                 stdin=subprocess.DEVNULL,
@@ -105,6 +106,13 @@ class Daemon:
                 return client.call(op, **params)
 
         return await asyncio.to_thread(ask)
+
+    async def take_over(self) -> None:
+        """Have a new one take the place of the one that runs; returns when that has ended."""
+        before = self._process
+        self.start(takeover=True)
+        if before is not None:
+            await asyncio.to_thread(before.wait, _START_WITHIN.total_seconds())
 
     def kill(self) -> None:
         """End it as a crash does."""

@@ -100,7 +100,7 @@ class Tripwire:
         """The app, watched."""
 
         async def watched(scope: Scope, receive: Receive, send: Send) -> None:
-            kind = _kind(scope)
+            kind = kind_of(scope)
             if kind is None:
                 await app(scope, receive, send)
                 return
@@ -177,7 +177,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _kind(scope: Scope) -> str | None:
+def kind_of(scope: Scope) -> str | None:
     """The Bot API's method, or that the model is asked; None for what is not to be counted."""
     path: str = scope.get("path", "")
     if path == "/v1/messages":
