@@ -16,6 +16,8 @@ from agentos.standins.process import StandinProcess
 from agentos.store.database import Database, sqlite_url
 from agentos.store.migrate import migrate
 
+_OURS = ("AGENTOS_", "ANTHROPIC_", "CLAUDE_", "CODEX_", "GEMINI_", "GOOGLE_", "OPENAI_", "OPENCODE")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell ignores Ctrl-C for what it runs in the background, and all that we start would, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key, token or setting of the person who runs the tests reaches them."""
     for name in list(os.environ):
-        if name.startswith(("AGENTOS_", "ANTHROPIC_", "CLAUDE_")):
+        if name.startswith(_OURS):
             monkeypatch.delenv(name)
 
 

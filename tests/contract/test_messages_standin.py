@@ -181,7 +181,8 @@ async def test_the_cli_tries_again_after_a_passing_fault(
 
 
 @pytest.mark.parametrize(
-    ("kind", "status"), [("rate_limit", 429), ("auth", 401), ("bad_request", 400)]
+    ("kind", "status"),
+    [("rate_limit", 429), ("auth", 401), ("bad_request", 400), ("not_found", 404)],
 )
 async def test_a_lasting_fault_ends_with_its_status(
     control: MessagesControl, options: ClaudeAgentOptions, kind: str, status: int

@@ -132,6 +132,7 @@ async def test_the_root_and_the_models_answer(client: httpx.AsyncClient) -> None
         ({"kind": "server_error", "status": 502}, 502, "api_error"),
         ({"kind": "auth"}, 401, "authentication_error"),
         ({"kind": "bad_request"}, 400, "invalid_request_error"),
+        ({"kind": "not_found"}, 404, "not_found_error"),
     ],
 )
 async def test_errors_have_the_form_of_the_api(
@@ -387,3 +388,20 @@ async def test_the_house_model_says_whether_it_could_write(
     ]
     last = (await client.post("/v1/messages", json=body)).json()
     assert said in last["content"][0]["text"]
+
+
+async def test_what_a_session_is_told_while_it_works_is_recorded(
+    client: httpx.AsyncClient, control: MessagesControl
+) -> None:
+    asked = _body("work")
+    asked["messages"] += [
+        {
+            "role": "assistant",
+            "content": [{"type": "tool_use", "id": "t", "name": "x", "input": {}}],
+        },
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "y"}]},
+        {"role": "system", "content": [{"type": "text", "text": "Come to an end."}]},
+    ]
+    await client.post("/v1/messages", json=asked)
+    (request,) = await control.requests()
+    assert (request.prompt, request.told) == ("work", ["Come to an end."])
