@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, select
 from agentos.domain.capacity import Expectation
 from agentos.domain.work import Job, Task
 from agentos.store import rows
+from agentos.store.prepared import Prepared
 
 EXPECTATION = rows.table_of(Expectation)
 TASK = rows.table_of(Task)
@@ -15,7 +16,7 @@ _CHARACTERS_A_TOKEN = 4
 # Before anything was learned: a system prompt, a few tools, a short answer.
 _TOKENS_AT_FIRST = 8_000
 _WEIGHT = 0.2
-_BY_SORT = select(EXPECTATION).where(EXPECTATION.c.sort == bindparam("sort"))
+_BY_SORT = Prepared(select(EXPECTATION).where(EXPECTATION.c.sort == bindparam("sort")))
 _KIND_OF = select(TASK.c.kind).where(TASK.c.id == bindparam("task_id"))
 
 
@@ -28,8 +29,8 @@ def expect(connection: Connection, job: Job) -> int:
 
 def find(connection: Connection, sort: str) -> Expectation | None:
     """What was learned of a sort, or None."""
-    row = connection.execute(_BY_SORT, {"sort": sort}).first()
-    return None if row is None else Expectation(**row._mapping)
+    found = _BY_SORT.fetch(connection, Expectation, {"sort": sort})
+    return found[0] if found else None
 
 
 def find_for(connection: Connection, job: Job) -> Expectation | None:

@@ -148,7 +148,7 @@ _READY = _UNBARRED.where(
         _none_of(JOB.c.template, "not_templates"),
     )
 )
-_TAKE = (
+_TAKE = Prepared(
     update(JOB)
     .where(JOB.c.id == bindparam("job_id"), JOB.c.state == JobState.queued)
     .values(state=JobState.running, attempts=JOB.c.attempts + 1)
@@ -361,7 +361,7 @@ def list_for_message(connection: Connection, message_id: int) -> list[Job]:
 
 def take(connection: Connection, job_id: int) -> bool:
     """Move a queued job to running and count the attempt; False when it is not queued any more."""
-    return connection.execute(_TAKE, {"job_id": job_id}).rowcount == 1
+    return bool(_TAKE.run(connection, {"job_id": job_id}).rowcount == 1)
 
 
 def stay_with(connection: Connection, job: Job, worker: Worker) -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, text, update
@@ -12,6 +13,7 @@ from agentos.domain.states import JobState, RunState
 from agentos.domain.work import Job, Lane, Run, Worker
 from agentos.errors import LeaseLost
 from agentos.store import events, jobs, rows
+from agentos.store.prepared import Prepared
 
 RUN = rows.table_of(Run)
 WORKER = rows.table_of(Worker)
@@ -163,12 +165,22 @@ def count_urgent(connection: Connection, *, node: str) -> int:
     return int(connection.execute(_URGENT, {"node": node}).scalar_one())
 
 
+@cache
+def _change_live(names: tuple[str, ...]) -> Prepared:
+    """Built once for each set of columns."""
+    values = {name: bindparam(f"new_{name}", type_=RUN.c[name].type) for name in names}
+    is_it = (
+        RUN.c.id == bindparam("run_id", type_=RUN.c.id.type),
+        RUN.c.token == bindparam("run_token", type_=RUN.c.token.type),
+    )
+    return Prepared(update(RUN).where(*is_it, _IS_LIVE).values(values))
+
+
 def change_live(connection: Connection, run: Run, **values: Any) -> None:
     """Change a live run. Raises LeaseLost when it is not the live one any more."""
-    result = connection.execute(
-        update(RUN).where(RUN.c.id == run.id, RUN.c.token == run.token, _IS_LIVE).values(**values)
-    )
-    if result.rowcount != 1:
+    told = {f"new_{name}": value for name, value in values.items()}
+    told |= {"run_id": run.id, "run_token": run.token}
+    if _change_live(tuple(values)).run(connection, told).rowcount != 1:
         raise LeaseLost(run_id=run.id)
     if values.get("state") is RunState.running:
         events.record(

@@ -19,7 +19,7 @@ _UNFINISHED = (JobState.queued, JobState.running, JobState.parked)
 # In the words of the partial index: bound as values, SQLite would not know that it fits.
 _IS_LIVE = text("run.state IN ('starting', 'running')")
 # Asked at each dispatch, so built once.
-_IDLE = (
+_IDLE = Prepared(
     select(WORKER)
     .where(
         WORKER.c.role == WorkerRole.work,
@@ -68,7 +68,7 @@ def find_by_name(connection: Connection, name: str) -> Worker | None:
 
 def list_idle(connection: Connection) -> list[Worker]:
     """Persistent workers that could take a job now, the longest unused first."""
-    return rows.fetch(connection, Worker, _IDLE)
+    return _IDLE.fetch(connection, Worker, {})
 
 
 def list_all(connection: Connection, *, limit: int = 100) -> list[Worker]:

@@ -70,7 +70,8 @@ def read(folder: Path, numbers: dict[int, int]) -> list[Line]:
     """The lines that drills have appended, all jobs together."""
     found = []
     for word in ("began", "ended"):
-        for file in folder.glob(f"*/work/{word}"):
+        files = [each / "work" / word for each in folder.iterdir()]
+        for file in filter(Path.is_file, files):
             number = numbers[int(file.parts[-3])]
             for line in file.read_text().splitlines():
                 found.append(Line(number, word == "began", float(line.split()[1])))
