@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agentos.backends.claude_access import ModelAccess
+from agentos.backends.claude_program import PROGRAM
 
 _LONGEST_SOCKET_ROOT = 60
 _PASSED = (
+    PROGRAM,
     "HOME",
     "LANG",
     "LANGUAGE",
