@@ -74,7 +74,8 @@ def config_text() -> str:
         kind = section.annotation
         if name in _HIDDEN or not (isinstance(kind, type) and issubclass(kind, BaseModel)):
             continue
-        lines += ["", f"# {kind.__doc__}", f"[{name}]"]
+        said = (kind.__doc__ or name).splitlines()[0]
+        lines += ["", f"# {said}", f"[{name}]"]
         defaults = kind()
         for key in kind.model_fields:
             line = _setting(key, getattr(defaults, key))
@@ -89,7 +90,9 @@ def _setting(key: str, value: Any) -> str | None:
         return None
     if value is None:  # TOML has no word for nothing
         value = _EXAMPLES[key]
-    # A TOML string, number or boolean is written like one of JSON.
+    if isinstance(value, dict):  # an inline table; all of them are empty at first
+        return f"# {key} = {{}}"
+    # A TOML string, number, boolean or list is written like one of JSON.
     return f"# {key} = {json.dumps(value)}"
 
 

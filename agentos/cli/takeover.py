@@ -30,12 +30,12 @@ def take_over(home: Home, *, patience: timedelta, say: Callable[[str], None]) ->
     say(f"Taking over from process {pid}, which brings its work to a safe point.")
     if not _is_frozen(pid):
         _ask(home, pid)
-        if _ends(pid, within=patience):
+        if _lets_go(home, pid, within=patience):
             return
     say(f"Process {pid} does not end by itself, so it is ended. Its work goes on all the same.")
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
-    if not _ends(pid, within=_DEATH):
+    if not _lets_go(home, pid, within=_DEATH):
         raise AlreadyRunning(home=home.root, pid=str(pid))
 
 
@@ -56,14 +56,14 @@ def _ask(home: Home, pid: int) -> None:
             os.kill(pid, signal.SIGTERM)
 
 
-def _ends(pid: int, *, within: timedelta) -> bool:
-    """Whether it ends in time; one that its parent has not noticed yet has ended, too."""
+def _lets_go(home: Home, pid: int, *, within: timedelta) -> bool:
+    """Whether the home is given back in time: later than a process is seen to have ended.
+
+    A process that was killed still holds its files until the last of its threads is gone.
+    """
     deadline = time.monotonic() + within.total_seconds()
     while time.monotonic() < deadline:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
+        if home.holder() != pid:
             return True
         time.sleep(_LOOK_SECONDS)
     return False
