@@ -32,7 +32,7 @@ from agentos.domain.ports import Channel, Clock
 from agentos.engine.engine import Engine
 from agentos.engine.environment import child_environment
 from agentos.engine.forks import ForkServer
-from agentos.engine.recovery import end_orphans, recover
+from agentos.engine.recovery import end_orphans, recover, settle_ended
 from agentos.engine.routes import Routes
 from agentos.engine.sessions import Sessions
 from agentos.errors import BackendFailed, Misconfigured
@@ -138,13 +138,16 @@ async def _built(
         await asyncio.to_thread(migrate, database)
         await asyncio.to_thread(_set_old_files_aside, home, database)
         node = home.node()
+        # A file of this home's is this daemon's alone.
+        theirs = None if database.is_sqlite else node
+        await database.write(
+            lambda connection: settle_ended(
+                connection, at=clock.now(), config=config, home=home, node=theirs
+            )
+        )
         await database.write(
             lambda connection: recover(
-                connection,
-                at=clock.now(),
-                max_crashes=_MAX_CRASHES,
-                # A file of this home's is this daemon's alone.
-                node=None if database.is_sqlite else node,
+                connection, at=clock.now(), max_crashes=_MAX_CRASHES, node=theirs
             )
         )
         access = await _model_access(home, config, stack=stack, announce=announce)

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+# The name of the file, in a job's folder, in which the end of its turn lies.
+LAST_FRAME = "ended.json"
+
 
 def storable(value: Any) -> Any:
     """A value without zero characters and halves of surrogate pairs, however deep in it."""

@@ -11,6 +11,11 @@ from enum import StrEnum, auto
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from agentos.domain.frames import LAST_FRAME, TurnEnded
+from agentos.domain.work import Run
+
 # Enough for some hours of work; of what is longer, the end counts.
 _MOST_BYTES = 2_000_000
 _MOST_DEEDS = 40
@@ -116,6 +121,15 @@ def _tail(path: Path) -> bytes:
             return file.read(_MOST_BYTES)
     except OSError:
         return b""
+
+
+def last_frame(folder: Path, run: Run) -> TurnEnded | None:
+    """How the turn of a run came to its end, when nobody was there to hear it; else None."""
+    try:
+        ended = TurnEnded.model_validate_json((folder / LAST_FRAME).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return ended if ended.turn_id == run.token and ended.failure is None else None
 
 
 def last_words(path: Path, *, since: int) -> str:

@@ -9,9 +9,13 @@ import psutil
 from sqlalchemy import Connection
 
 from agentos import log as logs
+from agentos.config import Config
 from agentos.domain.states import Actor, JobState, RunState
 from agentos.domain.work import Job, Run
-from agentos.engine.settling import queue_again, release
+from agentos.engine.attempts import last_frame
+from agentos.engine.collecting import collect
+from agentos.engine.settling import Ending, queue_again, release, settle
+from agentos.home import Home
 from agentos.store import jobs, outbox, runs, workers
 
 log = logs.get(__name__)
@@ -44,6 +48,34 @@ def recover(
     uncertain = outbox.recover(connection)
     log.info("recovered", jobs=again, uncertain_sends=uncertain)
     return again
+
+
+def settle_ended(
+    connection: Connection, *, at: datetime, config: Config, home: Home, node: str | None = None
+) -> list[int]:
+    """After a start, before `recover`: settle the runs that came to their end; returns their jobs.
+
+    Their children had done all and said so, and nobody was there any more to hear it. Reads files.
+    """
+    settled = []
+    for run in _live(connection, node):
+        folder = home.job_folder(run.job_id)
+        ended = last_frame(folder, run)
+        if ended is None:
+            continue
+        ending = Ending(
+            state=RunState.done,
+            text=ended.text,
+            usage=ended.usage,
+            session_id=run.session_id,
+            session_tokens=ended.session_tokens,
+        )
+        found = collect(folder / "artefacts")
+        settle(connection, run, ending, found=found, at=at, config=config)
+        settled.append(run.job_id)
+    if settled:
+        log.info("settled_late", jobs=settled)
+    return settled
 
 
 def put_back(connection: Connection, *, at: datetime, node: str | None = None) -> None:

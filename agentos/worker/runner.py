@@ -86,6 +86,7 @@ def _note(transcript: Transcript, event: Event) -> None:
         case TurnEnded():
             if event.failure is None:
                 transcript.write("result", text=event.text)
+                transcript.keep(event)
             else:
                 transcript.write("error", failure=event.failure.value, text=event.problem)
         case _:

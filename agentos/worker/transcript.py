@@ -1,9 +1,12 @@
 """The transcript of a job: one JSON object a line, written as it happens."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from agentos.domain.frames import LAST_FRAME, TurnEnded
 
 _LONGEST_TEXT = 20_000
 
@@ -26,6 +29,21 @@ class Transcript:
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
+        except OSError:
+            self.lost_lines += 1
+
+    def keep(self, ended: TurnEnded) -> None:
+        """Have the end of the turn lie beside it, whole: for a daemon that is not there to hear it.
+
+        A full disk, or a kill, leaves none; then the turn is done again.
+        """
+        if self._path is None:
+            return
+        file = self._path.with_name(LAST_FRAME)
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            draft.write_bytes(ended.model_dump_json().encode())
+            draft.replace(file)
         except OSError:
             self.lost_lines += 1
 
