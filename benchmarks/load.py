@@ -126,7 +126,8 @@ class Load:
     async def _drill(self) -> None:
         """A worker that misbehaves each time until it is set aside."""
         word = self._rng.choice(("exit", "garbage", "close", "hang"))
-        await self._add(f"sleep: 0.1\n{word}", ends=JobState.failed, timeout_seconds=2)
+        # It never comes to its end by itself: what did, and nobody heard it, counts as done.
+        await self._add(f"sleep: 0.1\n{word}\nhang", ends=JobState.failed, timeout_seconds=2)
 
     async def _cancel(self) -> None:
         """Change one's mind about one of the last jobs."""
