@@ -188,6 +188,25 @@ class Cli(_Section):
     command: str = ""
 
 
+class Memory(_Section):
+    """What is remembered, and how it is found again."""
+
+    # "bundled", a folder with a sentence-transformers model or its name on a hub; "" goes by words.
+    embedder: str = "bundled"
+    # The shares of a memory's score, and when what is new counts half; see memory/recall.py.
+    similarity: float = Field(default=0.45, ge=0, le=1)
+    recency: float = Field(default=0.25, ge=0, le=1)
+    importance: float = Field(default=0.20, ge=0, le=1)
+    use: float = Field(default=0.10, ge=0, le=1)
+    half_life_days: float = Field(default=365, gt=0, le=36_500)
+    # What is less relevant than this answers nothing; and how much is given unasked.
+    floor: float = Field(default=0.25, ge=0, le=1)
+    tokens: int = Field(default=800, ge=0)
+    # How long daily episodes are kept whole, and a forgotten memory can be restored.
+    episode_days: int = Field(default=30, ge=1, le=3650)
+    forget_days: int = Field(default=30, ge=0, le=3650)
+
+
 class Store(_Section):
     """Where the rows are. Empty means SQLite in home."""
 
@@ -233,6 +252,7 @@ class Config(BaseSettings):
     codex: Cli = Field(default_factory=Cli)
     gemini: Cli = Field(default_factory=Cli)
     opencode: Cli = Field(default_factory=Cli)
+    memory: Memory = Field(default_factory=Memory)
     store: Store = Field(default_factory=Store)
     retention: Retention = Field(default_factory=Retention)
     log: Log = Field(default_factory=Log)

@@ -12,6 +12,7 @@
     ├── ChannelDown        the other side of a channel cannot be reached, or refuses us
     ├── BackendFailed      the agent backend ended without a result
     │   └── BackendMissing it is not there, or not what it should be: another try fails, too
+    ├── IndexDown          the memory index does not answer; recall goes by the rows meanwhile
     └── LeaseLost          a run that is no longer the live one tried to settle
 
 The docstring of a class is its message; the keyword arguments fill it and stay as attributes.
@@ -83,6 +84,10 @@ class BackendFailed(AgentosError):
 
 class BackendMissing(BackendFailed):
     """The {backend} backend cannot be used: {problem}"""
+
+
+class IndexDown(AgentosError):
+    """The memory index does not answer: {problem}."""
 
 
 class LeaseLost(AgentosError):

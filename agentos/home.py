@@ -66,6 +66,26 @@ class Home:
         return self.root / "memory" / "core-memory.md"
 
     @property
+    def memory_index(self) -> Path:
+        """What is searched; made from the rows, so it may be deleted at any time."""
+        return self.root / "memory" / "index"
+
+    @property
+    def memory_lock(self) -> Path:
+        """Held by the one process that has the index open."""
+        return self.run / "memory.lock"
+
+    @property
+    def memory_log(self) -> Path:
+        """What the index process complains of."""
+        return self.logs / "memory.log"
+
+    @property
+    def episodes(self) -> Path:
+        """One file a day of what happened."""
+        return self.root / "episodes"
+
+    @property
     def jobs(self) -> Path:
         """One folder a job: transcript, working folder, artefacts."""
         return self.root / "jobs"

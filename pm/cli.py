@@ -7,6 +7,7 @@ import typer
 from agentos.control import command
 from pm.engine import engine
 from pm.jobs import jobs
+from pm.memory import memory
 from pm.projects import projects
 from pm.tasks import tasks
 from pm.workers import workers
@@ -27,11 +28,13 @@ app = typer.Typer(
   pm task add --title "Paint the door" --project house
   pm worker list
   pm engine status
+  pm memory search "what does Anna eat"
 """,
 )
 app.add_typer(projects, name="project")
 app.add_typer(tasks, name="task")
 app.add_typer(jobs, name="job")
+app.add_typer(memory, name="memory")
 app.add_typer(workers, name="worker")
 app.add_typer(engine, name="engine")
 

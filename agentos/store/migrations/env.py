@@ -3,9 +3,9 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from agentos.domain import capacity, ledger, people, talk, work
+from agentos.domain import capacity, ledger, memory, people, talk, work
 
-MODULES = (capacity, ledger, people, talk, work)  # importing them registers their tables
+MODULES = (capacity, ledger, memory, people, talk, work)  # importing them registers their tables
 
 connection = context.config.attributes["connection"]
 context.configure(
