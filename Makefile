@@ -13,6 +13,8 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 "$(BIN)/python" -m pip install --quiet --
 # Packages that are built here get pinned tools, too.
 PINNED := --build-constraint constraints.txt
 INPUTS := pyproject.toml constraints.txt
+# Tests wait for their children about as long as they work, so two share a processor.
+TESTERS ?= $(shell expr 2 \* "$$(getconf _NPROCESSORS_ONLN)")
 
 # An environment whose Python is gone (an upgrade, a moved folder) has nothing installed.
 $(shell [ -x "$(BIN)/python" ] || rm -f "$(VENV)/.installed" "$(VENV)/.installed-dev")
@@ -30,7 +32,7 @@ demo: $(VENV)/.installed ## See it do everything once, without any key
 	@"$(BIN)/agentos" demo $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run all tests
-	@"$(BIN)/python" -m pytest -n auto $(ARGS)
+	@"$(BIN)/python" -m pytest -n $(TESTERS) $(ARGS)
 
 check: format-check lint types imports dockerfile ## Formatting, linters, types, layers
 

@@ -66,20 +66,13 @@ class Running:
     stopping: asyncio.Event
 
 
-def load_config(home: Home) -> Config:
-    """The settings of a home. Raises Misconfigured."""
-    return configuration.load(config_file=home.config_file, secrets_file=home.secrets_file)
-
-
 def database_url(home: Home, config: Config) -> str:
     """Where the rows are."""
     return config.store.url or sqlite_url(home.database_file)
 
 
-async def serve(home: Home, *, announce: Announce) -> None:
+async def serve(home: Home, config: Config, *, announce: Announce) -> None:
     """Run the daemon until it is told to stop. Raises AgentosError when it cannot start."""
-    home.make()
-    config = load_config(home)
     with home.written():
         logs.configure(home.log_file, level=config.log.level)
     with home.lock():

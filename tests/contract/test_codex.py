@@ -116,7 +116,8 @@ async def test_a_command_really_runs_and_is_told_in_plain_words(room: CliRoom) -
     assert started.summary == "runs: echo out; echo made > made.txt; exit 3"
     assert started.detail == "echo out; echo made > made.txt; exit 3"
     [over] = [event for event in events if isinstance(event, ToolEnded)]
-    assert (over.failed, over.output) == (True, "out\n")
+    # Before it, a login shell may have things to say.
+    assert over.failed and over.output.endswith("out\n")
     assert over.call_id == started.call_id != ""
     texts = [event.text for event in events if isinstance(event, TextDelta)]
     assert texts == ["I look.", "done"]

@@ -1,6 +1,7 @@
 """The echo backend through the real engine: forked children that do drills, and misbehave."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import psutil
 import pytest
@@ -15,8 +16,8 @@ from agentos.store.database import Database
 from tests.engine_room import EngineRoom, running
 
 
-@pytest.fixture
-async def room(any_database: Database, home: Home) -> AsyncIterator[EngineRoom]:
+@asynccontextmanager
+async def opened(database: Database, home: Home) -> AsyncIterator[EngineRoom]:
     access = open_access("http://127.0.0.1:9", config_folder=home.claude_config)
     config = Config.model_validate(
         {
@@ -24,8 +25,14 @@ async def room(any_database: Database, home: Home) -> AsyncIterator[EngineRoom]:
             "capacity": {"most_load": 10_000, "least_memory_mb": 0},
         }
     )
-    made = EngineRoom(any_database, clock=SystemClock(), home=home, access=access, config=config)
+    made = EngineRoom(database, clock=SystemClock(), home=home, access=access, config=config)
     async with running(made):
+        yield made
+
+
+@pytest.fixture
+async def room(database: Database, home: Home) -> AsyncIterator[EngineRoom]:
+    async with opened(database, home) as made:
         yield made
 
 
@@ -35,12 +42,13 @@ async def drill(room: EngineRoom, *lines: str, seconds: float = 30) -> Job:
     return await room.ended(job, seconds=seconds)
 
 
-async def test_it_says_what_it_was_told_for_nothing(room: EngineRoom) -> None:
-    job = await drill(room, "how do you do")
-    assert job.state is JobState.done
-    assert "how do you do" in (job.result or "")
-    (run,) = await room.runs(job.id)
-    assert run.session_id == f"echo-{run.token}"
+async def test_it_says_what_it_was_told_for_nothing(any_database: Database, home: Home) -> None:
+    async with opened(any_database, home) as room:
+        job = await drill(room, "how do you do")
+        assert job.state is JobState.done
+        assert "how do you do" in (job.result or "")
+        (run,) = await room.runs(job.id)
+        assert run.session_id == f"echo-{run.token}"
 
 
 async def test_a_line_it_appends_names_its_run(room: EngineRoom) -> None:
@@ -90,6 +98,7 @@ async def test_a_child_that_hangs_is_ended_when_its_time_is_over(room: EngineRoo
 
 
 async def test_drills_are_forked_from_a_server_that_never_saw_the_sdk(room: EngineRoom) -> None:
+    await room.forks.start()
     await drill(room, "append: lines")
     plain, full = (psutil.Process(each.pid) for each in (room.forks.plain, room.forks))
     assert plain.memory_info().rss < full.memory_info().rss * 0.7

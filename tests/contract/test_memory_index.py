@@ -131,6 +131,12 @@ async def test_questions_of_any_kind_break_nothing(
         assert room.index.pid is not None
 
 
+def delete(folder: Path) -> None:
+    """As `rm -rf` does until it is gone: the index process may be writing into it."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 async def test_a_deleted_index_is_made_again(
     home: Home, database: Database, clock: VirtualClock
 ) -> None:
@@ -138,9 +144,9 @@ async def test_a_deleted_index_is_made_again(
         for fact in FACTS:
             await room.remember(fact)
         assert len(await room.texts("backup")) == 1
-        shutil.rmtree(home.memory_index)
+        delete(home.memory_index)
         assert await room.until_answered("when does the backup run?") == [FACTS[3]]
-    shutil.rmtree(home.memory_index)
+    delete(home.memory_index)
     async with memory_room(home, database, clock) as room:
         assert await room.until_answered("when does the backup run?") == [FACTS[3]]
 
@@ -193,9 +199,8 @@ async def test_by_meaning_what_shares_no_word_is_found(
     async with memory_room(home, database, clock, embedder=BUNDLED) as room:
         for fact in FACTS:
             await room.remember(fact, category=Category.fact, trust=Trust.owner)
-        early = await room.ask("the backup")
-        assert [one.memory.text for one in early.found] == [FACTS[3]]
-        assert early.note == "The embedder is loading: found by words alone."
+        # By the rows, by the index, or by both with the model, whatever is there by now.
+        assert await room.texts("the backup") == [FACTS[3]]
         await room.embedded()
         question = "what food should I not cook for her"
         assert await room.texts(question, lexical=True) == []
