@@ -78,5 +78,5 @@ $(VENV)/.installed: $(INPUTS) | $(BIN)/python
 $(VENV)/.installed-dev: $(INPUTS) | $(BIN)/python
 	@echo "Installing agentos and what its tests need into $(VENV): about 250 MB to fetch, 750 MB on disk, once."
 	@$(PIP) pip
-	@$(PIP) $(PINNED) --group dev --editable .
+	@$(PIP) $(PINNED) --no-compile --group dev --editable .
 	@touch "$(VENV)/.installed" "$@"

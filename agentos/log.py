@@ -4,7 +4,6 @@ import logging
 import logging.handlers
 import re
 import sys
-from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import structlog
 _SECRETS = (
     re.compile(r"\b\d{6,12}:[A-Za-z0-9_-]{30,}\b"),  # a Telegram bot token
     re.compile(r"\bsk-ant-[A-Za-z0-9_-]{8,}"),
-    re.compile(r"(?i)\b(bearer|x-api-key:?) +\S{8,}"),
+    re.compile(r"(?i)\b(bearer|x-api-key:?) +[^\s\"\\]{8,}"),
 )
 
 
@@ -22,15 +21,6 @@ def redact(text: str) -> str:
     for pattern in _SECRETS:
         text = pattern.sub("[redacted]", text)
     return text
-
-
-def _redact_event(
-    logger: object, name: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redact(value)
-    return event
 
 
 class _RedactingFormatter(logging.Formatter):
@@ -61,12 +51,11 @@ def configure(file: Path | None, *, level: str = "INFO") -> None:
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _redact_event,
             structlog.processors.JSONRenderer(default=str),
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+# In the environment of a child and so of all that it starts: "<home>:<number of the child>".
+MARK = "AGENTOS_CHILD"
 # The name of the file, in a job's folder, in which the end of its turn lies.
 LAST_FRAME = "ended.json"
 

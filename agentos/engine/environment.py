@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agentos.backends.claude_access import ModelAccess
 from agentos.backends.claude_program import PROGRAM
+from agentos.domain.frames import MARK
 
 _LONGEST_SOCKET_ROOT = 60
 _PASSED = (
@@ -48,7 +49,7 @@ def child_environment(
     beside = str(Path(sys.executable).parent)
     chosen["PATH"] = os.pathsep.join([beside, base.get("PATH", os.defpath)])
     chosen["AGENTOS_HOME"] = str(home)
-    chosen["AGENTOS_CHILD"] = mark
+    chosen[MARK] = mark
     chosen["DISABLE_AUTOUPDATER"] = "1"
     chosen["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] = "1"
     chosen["CLAUDE_AGENT_SDK_SKIP_VERSION_CHECK"] = "1"

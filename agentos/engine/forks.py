@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agentos import log as logs
-from agentos.domain.frames import Assignment, Turn
+from agentos.domain.frames import MARK, Assignment, Turn
 from agentos.engine.children import Child
 from agentos.errors import BackendFailed
 
@@ -38,6 +38,7 @@ class ForkServer:
         self._home = home
         self._environment = environment
         self._mark = mark
+        self._is_plain = plain
         self._module = "agentos.worker.plain" if plain else "agentos.worker.entry"
         # For the children of plain backends; made when the first is wanted.
         self._plain: ForkServer | None = None
@@ -94,11 +95,13 @@ class ForkServer:
         """One try. Raises ConnectionError when the server is gone, BackendFailed when it cannot."""
         self._count += 1
         number = self._count
+        mark = f"{self._mark}:{number}"
         request = {
             "spawn": number,
             "title": title,
             "stderr": str(stderr),
-            "env": dict(self._environment(f"{self._mark}:{number}")),
+            # One that starts no process has no use for more.
+            "env": {MARK: mark} if self._is_plain else dict(self._environment(mark)),
         }
         ours, theirs = socket.socketpair()
         child = Child()

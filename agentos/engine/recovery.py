@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from agentos import log as logs
 from agentos.config import Config
+from agentos.domain.frames import MARK
 from agentos.domain.states import Actor, JobState, RunState
 from agentos.domain.work import Job, Run
 from agentos.engine.attempts import last_frame
@@ -146,7 +147,7 @@ def end_orphans(mark: str) -> int:
         if process.pid == os.getpid():
             continue
         with suppress(psutil.Error, OSError):
-            if process.environ().get("AGENTOS_CHILD", "").startswith(f"{mark}:"):
+            if process.environ().get(MARK, "").startswith(f"{mark}:"):
                 process.send_signal(signal.SIGKILL)
                 ended += 1
     if ended:

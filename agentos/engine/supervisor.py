@@ -84,7 +84,7 @@ class Supervisor:
         self._draining = False
         # Why it was made to end before its time; empty while it may go on.
         self._ended_for = ""
-        self._over = asyncio.Event()
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def doing(self) -> str:
@@ -117,8 +117,7 @@ class Supervisor:
         self._end("it was poked")
 
     def _end(self, why: str) -> None:
-        self._ended_for = self._ended_for or why
-        self._over.set()
+        self._be_over(why)
         self._place.kill()
 
     def _end_if_draining(self) -> None:
@@ -126,9 +125,13 @@ class Supervisor:
         if not self._draining or self._ended_for:
             return
         self._stopping = True
-        self._ended_for = "the daemon was stopped"
-        self._over.set()
+        self._be_over("the daemon was stopped")
         self._place.break_off()
+
+    def _be_over(self, why: str) -> None:
+        self._ended_for = self._ended_for or why
+        if not self._over.done():
+            self._over.set_result(None)
 
     async def attend(self) -> None:
         """Do the run and settle it."""
@@ -265,10 +268,9 @@ class Supervisor:
         a cancelled job alive; what comes of it after that is for nobody.
         """
         doing = asyncio.ensure_future(work)
-        over = asyncio.ensure_future(self._over.wait())
-        await asyncio.wait({doing, over}, return_when=asyncio.FIRST_COMPLETED)
-        over.cancel()
-        if not self._over.is_set():
+        waits: list[asyncio.Future[Any]] = [doing, self._over]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if not self._over.done():
             return doing.result()
         doing.add_done_callback(_let_go)
         raise RunOver(RunState.interrupted, self._ended_for)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import psutil
 
-# In the environment of a child and so of all that it starts: "<home>:<number of the child>".
-MARK = "AGENTOS_CHILD"
+from agentos.domain.frames import MARK
 
 
 def children_of_self() -> list[int]:

@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 
 from setproctitle import setproctitle
 
+from agentos.domain.frames import MARK
 from agentos.worker import descendants
 from agentos.worker.cgroup import Cgroup
 
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> None:
     control, module = socket.socket(fileno=int(argv[1])), argv[2]
     plain = module == _PLAIN
     setproctitle(f"agentos: {'plain ' if plain else ''}fork server")
-    home, _, _ = os.environ.get(descendants.MARK, "").partition(":")
+    home, _, _ = os.environ.get(MARK, "").partition(":")
     group = Cgroup.make(f"agentos-{home}") if home and not plain else None
     child_main: Main = importlib.import_module(module).main
     ForkServer(control, child_main=child_main, plain=plain, group=group).serve()
@@ -124,7 +125,7 @@ class ForkServer:
         if pid == 0:
             self._become_child(request, descriptor)
         os.close(descriptor)
-        self._children[pid] = request.get("env", {}).get(descendants.MARK, "")
+        self._children[pid] = request.get("env", {}).get(MARK, "")
         self._tell({"forked": request["spawn"], "pid": pid})
 
     def _become_child(self, request: dict[str, Any], descriptor: int) -> NoReturn:
@@ -166,7 +167,7 @@ class ForkServer:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
             if self._group is not None:
-                self._group.kill(_name({descendants.MARK: mark}))
+                self._group.kill(_name({MARK: mark}))
             self._tell({"exited": pid, "status": os.waitstatus_to_exitcode(status)})
         if not self._plain:
             self._kill_orphans()
@@ -205,7 +206,7 @@ class ForkServer:
 
 def _name(environment: Mapping[str, str]) -> str:
     """What a child's group is called: its number, from the mark it carries."""
-    return environment.get(descendants.MARK, "").rpartition(":")[2] or "none"
+    return environment.get(MARK, "").rpartition(":")[2] or "none"
 
 
 def _point_output_at(path: Path) -> None:

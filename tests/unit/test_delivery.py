@@ -222,7 +222,7 @@ async def test_a_send_that_was_cut_off_is_said_again_with_a_mark(
     await _say(database, clock, "a")
     slate.faults["a"] = [asyncio.CancelledError()]
     async with _delivering(database, slate, clock):
-        await _until(lambda: slate.tried)
+        await _until(lambda: not slate.faults["a"])
     assert await database.write(outbox.recover) == 1
     async with _delivering(database, slate, clock):
         await _until(lambda: slate.said == ["a"])
