@@ -109,6 +109,18 @@ class MemoryUse(Row, table=True):
     last_at: datetime = Field(sa_column=_when(nullable=False))
 
 
+class MemoryGiven(Row, table=True):
+    """A memory that was put into the prompt of a job, or of what was asked about a message."""
+
+    __tablename__ = "memory_given"
+    id: int | None = Field(default=None, primary_key=True)
+    memory_id: int = Field(foreign_key="memory.id", index=True)
+    # Not foreign keys: as with events, what is told of may be tidied away.
+    job_id: int | None = Field(default=None, index=True)
+    message_id: int | None = Field(default=None, index=True)
+    at: datetime = Field(sa_column=_when(nullable=False))
+
+
 class CoreState(StrEnum):
     """What a text of the core file is: one that stood in it, or a wish and what became of that."""
 
