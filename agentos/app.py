@@ -26,7 +26,9 @@ from agentos.channels.telegram.channel import TelegramChannel
 from agentos.channels.terminal import TerminalChannel
 from agentos.config import Config
 from agentos.control.daemon import DaemonOperations, Operations, tidy_daily
+from agentos.control.remembered import MemoryOperations
 from agentos.control.server import ControlServer
+from agentos.control.tidying import set_old_files_aside
 from agentos.domain.clock import SystemClock
 from agentos.domain.ports import Channel, Clock
 from agentos.engine.engine import Engine
@@ -39,9 +41,10 @@ from agentos.errors import BackendFailed, Misconfigured
 from agentos.frontdesk.desk import FrontDesk
 from agentos.home import Home
 from agentos.loopback.process import LoopbackProcess
+from agentos.memory.room import MemoryRoom
 from agentos.standins.clock import VirtualClock
 from agentos.standins.process import StandinProcess
-from agentos.store import jobs, messages, people
+from agentos.store import people
 from agentos.store.database import Database, sqlite_url
 from agentos.store.migrate import migrate
 
@@ -61,6 +64,7 @@ class Running:
     database: Database
     access: ModelAccess
     engine: Engine
+    memory: MemoryRoom
     channels: dict[str, Channel]
     pairing_code: str
     stopping: asyncio.Event
@@ -129,7 +133,7 @@ async def _built(
         database = Database(database_url(home, config))
         stack.callback(database.close)
         await asyncio.to_thread(migrate, database)
-        await asyncio.to_thread(_set_old_files_aside, home, database)
+        await asyncio.to_thread(set_old_files_aside, home, database)
         node = home.node()
         # A file of this home's is this daemon's alone.
         theirs = None if database.is_sqlite else node
@@ -145,6 +149,8 @@ async def _built(
         )
         access = await _model_access(home, config, stack=stack, announce=announce)
         roster = await _roster(home, config, stack=stack)
+        memory = MemoryRoom(database, home=home, config=config, clock=clock)
+        stack.push_async_callback(memory.close)
         engine = Engine(
             database,
             clock=clock,
@@ -163,7 +169,15 @@ async def _built(
         )
         stack.push_async_callback(engine.forks.close)
         running, loops = await _wired(
-            home, config, clock, database, access, engine, stack=stack, announce=announce
+            home,
+            config,
+            clock,
+            database,
+            access,
+            engine,
+            memory,
+            stack=stack,
+            announce=announce,
         )
         yield running, loops
 
@@ -175,6 +189,7 @@ async def _wired(
     database: Database,
     access: ModelAccess,
     engine: Engine,
+    memory: MemoryRoom,
     *,
     stack: AsyncExitStack,
     announce: Announce,
@@ -202,7 +217,16 @@ async def _wired(
     if telegram is not None:
         channels[telegram.name] = telegram
     running = Running(
-        home, config, clock, database, access, engine, channels, pairing_code, asyncio.Event()
+        home,
+        config,
+        clock,
+        database,
+        access,
+        engine,
+        memory,
+        channels,
+        pairing_code,
+        asyncio.Event(),
     )
     control = ControlServer(
         home,
@@ -214,6 +238,7 @@ async def _wired(
     loops: list[Callable[[], Any]] = [control.run, engine.dispatcher.run, desk.run]
     loops += [forks_warm(engine.forks), lambda: _evict(engine)]
     loops.append(tidy_daily(database, home=home, clock=clock, days=config.retention.days))
+    loops += memory.loops
     for channel in channels.values():
         loops.append(channel.run)
         loops.append(Deliverer(database, clock=clock, channel=channel).run)
@@ -333,28 +358,27 @@ async def _telegram(
     return channel
 
 
-def _set_old_files_aside(home: Home, database: Database) -> None:
-    """A new database counts from 1 again: the files of an old one's job 1 are not the new one's."""
-    with database.read() as connection:
-        is_new = not jobs.list_all(connection, limit=1)
-        no_messages = not messages.any_stored(connection)
-    for folder in [home.jobs] * is_new + [home.inbox] * no_messages:
-        if (aside := home.set_aside(folder)) is not None:
-            log.warning("old_files_set_aside", folder=str(aside))
-
-
 def _operations(running: Running) -> Operations:
     about = {
         "model_source": running.access.source,
         "model_is_standin": running.access.is_standin,
         "channels": sorted(running.channels),
     }
-    return DaemonOperations(
+    memory = MemoryOperations(
+        running.database,
+        home=running.home,
+        config=running.config,
+        clock=running.clock,
+        remembering=running.memory.remembering,
+    )
+    daemon = DaemonOperations(
         running.database,
         home=running.home,
         config=running.config,
         clock=running.clock,
         engine=running.engine,
+        remembering=running.memory.remembering,
         stopping=running.stopping,
         about=about,
-    ).operations()
+    )
+    return {**daemon.operations(), **memory.operations()}

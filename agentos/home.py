@@ -86,6 +86,11 @@ class Home:
         return self.root / "episodes"
 
     @property
+    def episodes_seen(self) -> Path:
+        """How far the episodes have followed the events."""
+        return self.run / "episodes.seen"
+
+    @property
     def jobs(self) -> Path:
         """One folder a job: transcript, working folder, artefacts."""
         return self.root / "jobs"

@@ -17,6 +17,7 @@ from agentos.config import Config
 from agentos.control.client import ControlClient
 from agentos.errors import AgentosError, DaemonUnreachable
 from agentos.home import Home
+from agentos.memory.embedder_place import find_place
 from agentos.store import jobs
 from agentos.store.database import Database, sqlite_url
 from agentos.store.migrate import migrate
@@ -66,7 +67,7 @@ def examine(home: Home) -> list[Finding]:
     config, finding = _settings(home)
     findings.append(finding)
     if config is not None:
-        findings += [look(home, config) for look in (_database, _model, _telegram)]
+        findings += [look(home, config) for look in (_database, _model, _telegram, _memory)]
     findings.append(_daemon(home))
     return findings
 
@@ -174,6 +175,18 @@ def _telegram(home: Home, config: Config) -> Finding:
         words = f"the token is refused ({answer.status_code})"
         return Finding("telegram", Verdict.fail, words, "Get a new one from @BotFather.")
     return Finding("telegram", Verdict.ok, f"@{name}")
+
+
+def _memory(home: Home, config: Config) -> Finding:
+    if not config.memory.embedder:
+        return Finding("memory", Verdict.ok, "recall goes by words, as the settings ask")
+    try:
+        find_place(config.memory.embedder)
+    except AgentosError as error:
+        words = f"recall goes by words: {error.fields.get('problem', error)}"
+        return Finding("memory", Verdict.warn, words, str(error.fields.get("mend", "")))
+    words = f"recall goes by words and by meaning ({config.memory.embedder})"
+    return Finding("memory", Verdict.ok, words)
 
 
 def _daemon(home: Home) -> Finding:

@@ -20,8 +20,9 @@ from agentos.domain.states import JobState
 from agentos.engine.engine import Engine
 from agentos.errors import AgentosError, Misconfigured, WrongState
 from agentos.home import Home
+from agentos.memory.remembering import Remembering
 from agentos.standins.clock import VirtualClock
-from agentos.store import jobs
+from agentos.store import jobs, memories
 from agentos.store.database import Database
 
 log = logs.get(__name__)
@@ -55,6 +56,7 @@ class DaemonOperations:
         config: Config,
         clock: Clock,
         engine: Engine,
+        remembering: Remembering,
         stopping: asyncio.Event,
         about: dict[str, Any],
     ) -> None:
@@ -63,6 +65,7 @@ class DaemonOperations:
         self._config = config
         self._clock = clock
         self._engine = engine
+        self._remembering = remembering
         self._stopping = stopping
         self._about = about
 
@@ -81,6 +84,7 @@ class DaemonOperations:
     async def status(self, **_: Any) -> dict[str, Any]:
         """What the daemon is, and what it does now."""
         counts = await self._database.query(jobs.count_by_state)
+        remembered = await self._database.query(memories.tally)
         doing = self._engine.dispatcher.doing()
         return {
             "pid": os.getpid(),
@@ -90,6 +94,7 @@ class DaemonOperations:
             "timezone": self._config.owner.timezone,
             "now": self._clock.now().isoformat(),
             "jobs": counts,
+            "memory": {"memories": remembered.count, "index": self._remembering.state},
             "doing": {str(job): words for job, words in doing.items()},
         }
 

@@ -24,11 +24,11 @@ from agentos.domain.memory import Category, Memory, Origin, Trust
 from agentos.domain.ports import Clock
 from agentos.errors import BadRequest
 from agentos.home import Home
-from agentos.memory.client import IndexProcess
 from agentos.memory.core import OWNER, Core, with_line
 from agentos.memory.episodes import Episode, Episodes
 from agentos.memory.recall import Recalled
 from agentos.memory.remembering import Remembering
+from agentos.memory.room import index_process
 from agentos.store import core_versions, memories
 from agentos.store.database import Database
 
@@ -324,13 +324,6 @@ def by_hand(database: Database, op: str, params: dict[str, Any], here: Here) -> 
             await remembering.close()
 
     return asyncio.run(run())
-
-
-def index_process(home: Home, *, embedder: str) -> IndexProcess:
-    """The index process of a home; it starts with the first question."""
-    return IndexProcess(
-        folder=home.memory_index, lock=home.memory_lock, log_file=home.memory_log, embedder=embedder
-    )
 
 
 def _operation(

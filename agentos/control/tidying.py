@@ -10,12 +10,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from agentos import log as logs
 from agentos.control.operations.operation import Here, Params, validated
 from agentos.home import Home
-from agentos.store import retention
+from agentos.store import jobs, messages, retention
 from agentos.store.database import Database
 from agentos.store.retention import Removed
 
+log = logs.get(__name__)
 # Between two short transactions, so that whoever wants to write comes first.
 _BREATH_SECONDS = 0.02
 
@@ -105,3 +107,13 @@ def _remove_folder(folder: Path) -> None:
         if inside.is_dir() and not inside.is_symlink():
             inside.chmod(0o700)
     shutil.rmtree(folder)
+
+
+def set_old_files_aside(home: Home, database: Database) -> None:
+    """A new database counts from 1 again: the files of an old one's job 1 are not the new one's."""
+    with database.read() as connection:
+        is_new = not jobs.list_all(connection, limit=1)
+        no_messages = not messages.any_stored(connection)
+    for folder in [home.jobs] * is_new + [home.inbox] * no_messages:
+        if (aside := home.set_aside(folder)) is not None:
+            log.warning("old_files_set_aside", folder=str(aside))

@@ -113,9 +113,13 @@ class IndexProcess:
         self._started_at = now
         await self.close()
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.to_thread(self._spawn, theirs)
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
+        try:
+            with theirs:
+                self._process = await asyncio.to_thread(self._spawn, theirs)
+            reader, self._writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
+        except BaseException:
+            ours.close()
+            raise
         self._reading = asyncio.create_task(self._read(reader))
 
     def _spawn(self, theirs: socket.socket) -> "subprocess.Popen[bytes]":

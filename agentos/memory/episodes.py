@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -53,16 +53,18 @@ class Episodes:
         self, kind: str, text: str, *, at: datetime, trust: str = "self", source: str | None = None
     ) -> Episode:
         """Write one line; it is on the disk when this returns. Raises HomeUnusable."""
-        day = at.astimezone(self._zone).date()
-        with self._held(day), self._home.written():
-            file = self._file(day)
-            _mend(file)
-            number = max((_number(one.ref) for one in _read(file, day)), default=0) + 1
-            made = Episode(f"{day}:{number}", at, kind, text, trust, source)
-            with file.open("ab") as out:
-                out.write(_line(made))
-                out.flush()
-                os.fsync(out.fileno())
+        (made,) = self.append_all([Episode("", at, kind, text, trust, source)], anew=True)
+        return made
+
+    def append_all(self, lines: Sequence[Episode], *, anew: bool = False) -> list[Episode]:
+        """Write lines under refs of their own, with one wait for the disk. Raises HomeUnusable.
+
+        Returns those that were written: what the day has already is not told twice, unless `anew`.
+        """
+        made = []
+        for day, some in groupby(lines, key=lambda one: one.at.astimezone(self._zone).date()):
+            with self._held(day), self._home.written():
+                made += _append(self._file(day), day, list(some), anew=anew)
         return made
 
     def days(self) -> list[date]:
@@ -166,6 +168,24 @@ class Episodes:
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _append(file: Path, day: date, lines: list[Episode], *, anew: bool) -> list[Episode]:
+    _mend(file)
+    there = _read(file, day)
+    known = set() if anew else {(one.kind, one.source, one.text) for one in there}
+    number = max((_number(one.ref) for one in there), default=0)
+    made = []
+    for one in lines:
+        if (one.kind, one.source, one.text) not in known:
+            number += 1
+            made.append(replace(one, ref=f"{day}:{number}"))
+    if made:
+        with file.open("ab") as out:
+            out.write(b"".join(map(_line, made)))
+            out.flush()
+            os.fsync(out.fileno())
+    return made
 
 
 def _folded(lines: Sequence[Episode], *, cited: Collection[str]) -> list[Episode]:

@@ -197,6 +197,13 @@ class Remembering:
             await asyncio.gather(task, return_exceptions=True)
         await self._index.close()
 
+    @property
+    def state(self) -> str:
+        """How the index goes: idle (nothing asked yet), loading, ready, off, missing…, or down."""
+        if self._index.pid is None:
+            return "down" if self._index.generation else "idle"
+        return self._index.embedder_state
+
     async def status(self) -> dict[str, Any]:
         """How the index is, and what there is to recall."""
         told = await self._database.query(memories.counts)
