@@ -166,6 +166,7 @@ async def _built(
                 coming=roster.coming,
                 fallback=config.backends.fallback,
             ),
+            memory=memory,
         )
         stack.push_async_callback(engine.forks.close)
         running, loops = await _wired(
@@ -207,6 +208,7 @@ async def _wired(
         sessions=sessions,
         channels=channels,
         model_source=access.source,
+        memory=memory,
     )
     terminal = TerminalChannel(database, clock=clock, reception=desk)
     channels[terminal.name] = terminal

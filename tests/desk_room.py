@@ -20,6 +20,7 @@ from agentos.engine.sessions import Sessions
 from agentos.errors import BadRequest
 from agentos.frontdesk.desk import FrontDesk
 from agentos.home import Home
+from agentos.memory.room import MemoryRoom
 from agentos.standins.clock import VirtualClock
 from agentos.standins.messages_control import MessagesControl
 from agentos.standins.script import Rule
@@ -77,10 +78,12 @@ class DeskRoom(AbstractAsyncContextManager["DeskRoom"]):
         home: Home,
         url: str,
         config: Config | None = None,
+        memory: MemoryRoom | None = None,
     ) -> None:
         self.database, self.clock, self.home = database, clock, home
         self.config = config or Config.model_validate({"owner": {"timezone": "Europe/Berlin"}})
         self.channel = PlainChannel()
+        self._memory = memory
         self.model = MessagesControl(url)
         access = standin_access(url, config_folder=home.claude_config)
         self._forks = ForkServer(
@@ -103,6 +106,7 @@ class DeskRoom(AbstractAsyncContextManager["DeskRoom"]):
             sessions=self.sessions,
             channels=channels,
             model_source="the built-in stand-in model",
+            memory=self._memory,
         )
 
     async def __aenter__(self) -> Self:

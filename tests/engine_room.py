@@ -13,6 +13,7 @@ from agentos.domain.work import Job, Run, Worker
 from agentos.engine.engine import Engine
 from agentos.engine.environment import child_environment
 from agentos.home import Home
+from agentos.memory.room import MemoryRoom
 from agentos.store import events, jobs, outbox, rows, runs
 from agentos.store.database import Database
 
@@ -29,6 +30,7 @@ class EngineRoom:
         access: ModelAccess,
         config: Config,
         others: Mapping[str, str] | None = None,
+        memory: MemoryRoom | None = None,
     ) -> None:
         # A machine that is busy with tests must not keep work from starting.
         capacity = config.capacity.model_copy(update={"most_load": 1000.0})
@@ -43,6 +45,7 @@ class EngineRoom:
                 access, home=home.root, mark=mark, others=others
             ),
             node="test",
+            memory=memory,
         )
         self.forks, self.warm = self.engine.forks, self.engine.warm
         self.dispatcher = self.engine.dispatcher

@@ -1,5 +1,6 @@
 """What a worker is told: its system prompt, its folders, and the prompt of its job."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from agentos.engine.attempts import Deeds, deeds
 from agentos.engine.handover import Past, past_of
 from agentos.errors import NotFound
 from agentos.home import Home
+from agentos.memory.recollection import Recollection
 from agentos.prompts import render
 from agentos.skills import load
 from agentos.store import artefacts, jobs
@@ -66,6 +68,7 @@ def brief(
     config: Config,
     home: Home,
     now: datetime,
+    recalled: Sequence[Recollection] = (),
 ) -> Briefing:
     """Put together all that a run needs. Reads files: not for the daemon's loop.
 
@@ -100,6 +103,7 @@ def brief(
             }
             for need in needs
         ],
+        recalled=list(recalled),
         artefacts=str(outbox),
         attempt=run.number,
         resumed=run.number > 1,

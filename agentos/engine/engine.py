@@ -13,6 +13,7 @@ from agentos.engine.routes import Routes
 from agentos.engine.supervisor import Supervisor
 from agentos.engine.warmth import WarmChildren
 from agentos.home import Home
+from agentos.memory.room import MemoryRoom
 from agentos.store.database import Database
 
 # The environment of a child, for the mark that it carries.
@@ -32,11 +33,13 @@ class Engine:
         environment: Environment,
         node: str,
         routes: Routes | None = None,
+        memory: MemoryRoom | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._config = config
         self._home = home
+        self._memory = memory
         self.routes = routes or Routes(models={"claude": config.models.work})
         self.forks = ForkServer(home=home.root, environment=environment, mark=home.mark)
         self.machine = Machine(
@@ -68,4 +71,5 @@ class Engine:
             home=self._home,
             forks=self.forks,
             warm=self.warm,
+            memory=self._memory,
         )

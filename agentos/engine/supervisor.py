@@ -17,7 +17,7 @@ from agentos.domain.work import Job, Run, Worker
 from agentos.engine import handover
 from agentos.engine.assignments import Briefing, brief, look_back
 from agentos.engine.collecting import NOTHING, Collection, collect
-from agentos.engine.forks import ForkServer
+from agentos.engine.forks import PLAIN, ForkServer
 from agentos.engine.notes import Notes
 from agentos.engine.place import Place
 from agentos.engine.settling import Ending, settle
@@ -26,6 +26,8 @@ from agentos.engine.warmth import WarmChildren
 from agentos.engine.watch import Watch
 from agentos.errors import AgentosError, BackendFailed, LeaseLost, StoreUnusable
 from agentos.home import Home
+from agentos.memory.recollection import Recollection
+from agentos.memory.room import MemoryRoom
 from agentos.prompts import render
 from agentos.store.database import Database
 
@@ -52,6 +54,7 @@ class Supervisor:
         home: Home,
         forks: ForkServer,
         warm: WarmChildren,
+        memory: MemoryRoom | None = None,
     ) -> None:
         self.run = run
         self.job = job
@@ -60,6 +63,9 @@ class Supervisor:
         self._clock = clock
         self._config = config
         self._home = home
+        # Drills have no use for memory.
+        self._memory = None if worker.backend in PLAIN else memory
+        self._recalled: list[Recollection] | None = None
         self._place = Place(
             worker,
             forks=forks,
@@ -249,6 +255,9 @@ class Supervisor:
         needs, past = await self._database.query(
             lambda connection: look_back(connection, self.run, self.worker)
         )
+        if self._recalled is None:
+            memory = self._memory
+            self._recalled = await memory.recollections.for_job(self.job) if memory else []
         return await asyncio.to_thread(
             brief,
             job=self.job,
@@ -259,6 +268,7 @@ class Supervisor:
             config=self._config,
             home=self._home,
             now=self._clock.now(),
+            recalled=self._recalled,
         )
 
     async def _unless_over(self, work: Coroutine[Any, Any, T]) -> T:

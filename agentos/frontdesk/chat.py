@@ -1,7 +1,8 @@
 """The chat: one session a conversation that answers, without tools, and remembers the talk."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -21,6 +22,7 @@ from agentos.frontdesk.intake import Intake
 from agentos.frontdesk.preview import Preview
 from agentos.frontdesk.surroundings import Surroundings, look_around, read_owner_file, told
 from agentos.home import Home
+from agentos.memory.recollection import Recollection, unknown_to
 from agentos.prompts import render
 from agentos.store import messages, workers
 from agentos.store.database import Database
@@ -35,6 +37,8 @@ class _Talk:
 
     session: Session
     system_prompt: str
+    # The memories that this session was given: it has them still.
+    given: set[int] = field(default_factory=set)
 
 
 class Chat:
@@ -59,13 +63,20 @@ class Chat:
         self._talks: dict[str, _Talk] = {}
 
     async def answer(
-        self, message: Message, intake: Intake, *, preview: Preview, patience: timedelta = TIMEOUT
+        self,
+        message: Message,
+        intake: Intake,
+        *,
+        preview: Preview,
+        patience: timedelta = TIMEOUT,
+        recalled: Sequence[Recollection] = (),
     ) -> None:
         """Answer a message and be done with it; when no model can, say why."""
         worker = await self._worker(message.conversation)
-        session = await self._session(message.conversation, worker)
+        talk = await self._talk(message.conversation, worker)
+        session = talk.session
         self._resting.busy(session)
-        ended = await self._turn(session, worker, message, intake, preview, patience)
+        ended = await self._turn(talk, worker, message, intake, preview, patience, recalled)
         self._resting.idle(session)
         await preview.end()
         at = self._clock.now()
@@ -75,25 +86,39 @@ class Chat:
 
     async def _turn(
         self,
-        session: Session,
+        talk: _Talk,
         worker: Worker,
         message: Message,
         intake: Intake,
         preview: Preview,
         patience: timedelta,
+        recalled: Sequence[Recollection],
     ) -> TurnEnded:
+        session = talk.session
         known = session.session_id
-        prompt = await self._prompt(message, intake, since=worker.last_used_at if known else None)
+        news = unknown_to(talk.given, recalled)
+        since = worker.last_used_at if known else None
+        prompt = await self._prompt(message, intake, since=since, recalled=news)
         ended = await session.turn(prompt, timeout=patience, on_text=preview.show)
         forgot = known is not None and session.lost and session.session_id != known
+        if ended.failure is None:
+            talk.given.update(one.memory_id for one in news)
         if not forgot or ended.failure is not None:
             return ended
         # The session was gone, and the one in its place was not told what had been said before.
         log.warning("chat_session_lost", conversation=message.conversation)
-        prompt = await self._prompt(message, intake, since=None)
+        talk.given = {one.memory_id for one in recalled}
+        prompt = await self._prompt(message, intake, since=None, recalled=recalled)
         return await session.turn(prompt, timeout=patience, on_text=preview.show)
 
-    async def _prompt(self, message: Message, intake: Intake, *, since: datetime | None) -> str:
+    async def _prompt(
+        self,
+        message: Message,
+        intake: Intake,
+        *,
+        since: datetime | None,
+        recalled: Sequence[Recollection],
+    ) -> str:
         around = await look_around(
             message,
             database=self._database,
@@ -102,6 +127,7 @@ class Chat:
             zone=self._config.owner.zone,
             since=since,
         )
+        around = replace(around, recalled=list(recalled))
         return turn_prompt(intake, around, fresh=since is None)
 
     async def _worker(self, conversation: str) -> Worker:
@@ -113,14 +139,14 @@ class Chat:
             )
         )
 
-    async def _session(self, conversation: str, worker: Worker) -> Session:
+    async def _talk(self, conversation: str, worker: Worker) -> _Talk:
         """The session of a conversation; a new child when what it is told at the start changed."""
         system_prompt = await asyncio.to_thread(
             system_prompt_of, self._home, owner_name=self._config.owner.name
         )
         talk = self._talks.get(conversation)
         if talk is not None and talk.system_prompt == system_prompt:
-            return talk.session
+            return talk
         if talk is not None:
             await talk.session.close()
         assignment = Assignment(
@@ -133,8 +159,9 @@ class Chat:
             stream_text=True,
         )
         session = self._sessions.open(assignment, title="chat")
-        self._talks[conversation] = _Talk(session=session, system_prompt=system_prompt)
-        return session
+        given = talk.given if talk is not None else set()
+        self._talks[conversation] = _Talk(session, system_prompt, given)
+        return self._talks[conversation]
 
 
 def system_prompt_of(home: Home, *, owner_name: str) -> str:
@@ -153,6 +180,7 @@ def turn_prompt(intake: Intake, around: Surroundings, *, fresh: bool) -> str:
     return render(
         "chat_turn.md.j2",
         fresh=fresh,
+        recalled=around.recalled,
         talk=around.talk,
         work=around.work,
         cards=around.cards,

@@ -23,6 +23,7 @@ from agentos.frontdesk import closing, commands, effects, taps, words
 from agentos.frontdesk.errands import Errands, Resting
 from agentos.frontdesk.handling import Handling
 from agentos.home import Home
+from agentos.memory.room import MemoryRoom
 from agentos.store import messages, plans
 from agentos.store.database import Database
 
@@ -47,6 +48,7 @@ class FrontDesk:
         sessions: Sessions,
         channels: Mapping[str, Channel],
         model_source: str = "",
+        memory: MemoryRoom | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -69,6 +71,7 @@ class FrontDesk:
             ways=self._ways,
             errands=self._errands,
             resting=Resting(self._errands, after=timedelta(seconds=config.engine.warm_seconds)),
+            recollections=memory.recollections if memory is not None else None,
         )
         self._lines: dict[str, asyncio.Queue[int]] = {}
         self._known: set[int] = set()

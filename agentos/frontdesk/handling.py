@@ -1,6 +1,7 @@
 """One message, from its intake to what follows from it: decide, then answer, plan or be done."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -24,6 +25,7 @@ from agentos.frontdesk.preview import Preview
 from agentos.frontdesk.surroundings import Surroundings, look_around
 from agentos.frontdesk.triage import MOST_QUESTIONS, Decided, Triager, unstuck
 from agentos.home import Home
+from agentos.memory.recollection import Recollection, Recollections
 from agentos.store import messages
 from agentos.store import plans as plan_rows
 from agentos.store.database import Database
@@ -48,6 +50,7 @@ class Handling:
         ways: Ways,
         errands: Errands,
         resting: Resting,
+        recollections: Recollections | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -55,6 +58,7 @@ class Handling:
         self._channels = channels
         self._ways = ways
         self._errands = errands
+        self._recollections = recollections
         self._triager = Triager(sessions, config=config, home=home, clock=clock)
         self._planner = Planner(sessions, config=config, home=home, resting=resting)
         self._chat = Chat(
@@ -83,29 +87,34 @@ class Handling:
         if taken.is_empty:
             await self._say_what_is_missing(message, taken)
             return True
+        recalled = await self._recall(message, taken)
         changing = await self._plan_being_changed(message)
         if changing is not None:
-            await self._redraft(message, taken, changing)
+            await self._redraft(message, taken, changing, recalled)
             return True
         kept = _kept_decision(message)
-        decided = kept or await self._decide(message, taken)
+        decided = kept or await self._decide(message, taken, recalled)
         if kept is None and not await self._keep(message, taken, decided):
             return False
         match decided.triage.decision:
             case Respond():
                 preview = Preview(channel, message, errands=self._errands)
                 patience = TIMEOUT if decided.cause is None else _SHORT_PATIENCE
-                await self._chat.answer(message, taken, preview=preview, patience=patience)
+                await self._chat.answer(
+                    message, taken, preview=preview, patience=patience, recalled=recalled
+                )
             case BigWork() as work:
-                await self._draft(message, taken, work)
+                await self._draft(message, taken, work, recalled)
             case QuickWork() | Clarify() | Defer():
                 pass  # all of it was written with the decision
             case _:
                 assert_never(decided.triage.decision)
         return True
 
-    async def _decide(self, message: Message, taken: Intake) -> Decided:
-        around = await self._look_around(message)
+    async def _decide(
+        self, message: Message, taken: Intake, recalled: list[Recollection]
+    ) -> Decided:
+        around = await self._look_around(message, recalled)
         decided = await self._triager.decide(taken, around)
         if not isinstance(decided.triage.decision, Clarify):
             return decided
@@ -128,15 +137,19 @@ class Handling:
                 self._triager.outage_told()
         return stored
 
-    async def _draft(self, message: Message, taken: Intake, work: BigWork) -> None:
-        around = await self._look_around(message)
+    async def _draft(
+        self, message: Message, taken: Intake, work: BigWork, recalled: list[Recollection]
+    ) -> None:
+        around = await self._look_around(message, recalled)
         drafted = await self._planner.draft(work.request, files=taken.files, around=around)
         at = self._clock.now()
         await self._database.write(
             lambda connection: plans.propose(connection, message, work, drafted, at=at)
         )
 
-    async def _redraft(self, message: Message, taken: Intake, plan: Plan) -> None:
+    async def _redraft(
+        self, message: Message, taken: Intake, plan: Plan, recalled: list[Recollection]
+    ) -> None:
         """The message says what to change about a plan."""
         assert plan.id is not None
         plan_id = plan.id
@@ -147,7 +160,7 @@ class Handling:
                     connection, message, plan, excuses=taken.excuses, at=at
                 )
             )
-        around = await self._look_around(message)
+        around = await self._look_around(message, recalled)
         drafted = await self._planner.draft(
             plan.request, files=taken.files, around=around, before=plan, change=taken.shown
         )
@@ -192,14 +205,21 @@ class Handling:
             lambda connection: messages.get(connection, message.id or 0)
         )
 
-    async def _look_around(self, message: Message) -> Surroundings:
-        return await look_around(
+    async def _look_around(self, message: Message, recalled: list[Recollection]) -> Surroundings:
+        around = await look_around(
             message,
             database=self._database,
             home=self._home,
             now=self._clock.now(),
             zone=self._ways.zone,
         )
+        return replace(around, recalled=recalled)
+
+    async def _recall(self, message: Message, taken: Intake) -> list[Recollection]:
+        """Once a message: what triage, the chat and a plan are given."""
+        if self._recollections is None:
+            return []
+        return await self._recollections.for_message(taken.shown, message_id=message.id or 0)
 
 
 def _kept_decision(message: Message) -> Decided | None:

@@ -99,6 +99,7 @@ def request_prompt(
     return render(
         "plan_request.md.j2",
         core_memory=around.core_memory[:_MEMORY],
+        recalled=around.recalled,
         files=files,
         request=request,
         plan=json.dumps(steps, ensure_ascii=False, indent=1),

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from agentos.domain.talk import Message
 from agentos.errors import NotFound
 from agentos.home import Home
+from agentos.memory.recollection import Recollection
 from agentos.store import cards, jobs, messages, outbox
 from agentos.store.database import Database
 
@@ -36,6 +37,8 @@ class Surroundings:
     work: list[dict[str, Any]]
     # What the owner's message is a reply to, when it is one.
     reply_to: str | None
+    # What memory holds about it.
+    recalled: list[Recollection] = field(default_factory=list)
 
     def times(self) -> dict[str, str]:
         """The values of the line that tells the time."""

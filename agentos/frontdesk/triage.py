@@ -121,6 +121,7 @@ def user_prompt(intake: Intake, around: Surroundings) -> str:
     return render(
         "triage_message.md.j2",
         core_memory=around.core_memory[:_MEMORY],
+        recalled=around.recalled,
         cards=around.cards,
         talk=around.talk,
         files=intake.files,

@@ -1,6 +1,7 @@
 """Memory, put together: what a database, a home and the settings make of it."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from agentos.config import Config
 from agentos.domain.ports import Clock
@@ -9,6 +10,7 @@ from agentos.memory.client import IndexProcess
 from agentos.memory.diary import Diary
 from agentos.memory.episodes import Episodes
 from agentos.memory.keeper import Keeper
+from agentos.memory.recollection import MESSAGE_PATIENCE, Recollections
 from agentos.memory.remembering import Remembering
 from agentos.store.database import Database
 
@@ -16,11 +18,28 @@ from agentos.store.database import Database
 class MemoryRoom:
     """All that the daemon has of memory; `loops` are for it to run."""
 
-    def __init__(self, database: Database, *, home: Home, config: Config, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        home: Home,
+        config: Config,
+        clock: Clock,
+        patience: timedelta = MESSAGE_PATIENCE,
+    ) -> None:
+        """`patience` is how long the prompt of a message waits for what memory holds."""
         index = index_process(home, embedder=config.memory.embedder)
         zone = config.owner.zone
         self.remembering = Remembering(
             database, clock=clock, index=index, settings=config.memory, zone=zone
+        )
+        self.recollections = Recollections(
+            database,
+            clock=clock,
+            remembering=self.remembering,
+            tokens=config.memory.tokens,
+            zone=zone,
+            patience=patience,
         )
         self.episodes = Episodes(home, zone=zone)
         self._keeper = Keeper(database, home=home, clock=clock, remembering=self.remembering)
@@ -32,7 +51,8 @@ class MemoryRoom:
         return [self._keeper.run, self._diary.run]
 
     async def close(self) -> None:
-        """End the index process."""
+        """End the index process, when what was given is written down."""
+        await self.recollections.close()
         await self.remembering.close()
 
 

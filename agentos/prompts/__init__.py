@@ -19,6 +19,7 @@ _TAGS = (
     "message",
     "need",
     "plan",
+    "recalled",
     "request",
     "skill",
     "soul",
