@@ -7,7 +7,7 @@ from collections.abc import Iterator
 _SHORT_WORDS = 60
 _LINE_WORDS = 40
 _MOST_NAMES = 25
-_WORD = re.compile(r"\S*[\d@]\S*|[^\W\d_][\w'’-]*")
+_WORD = re.compile(r"\S*[\d@]\S*|[^\W\d_]+")
 _ENDS = '.!?:;\n-*•#>|"“„([{<'
 
 
@@ -32,5 +32,6 @@ def _names(text: str) -> Iterator[str]:
         word = match.group().strip(".,;:!?()[]<>\"'")
         before = text[: match.start()].rstrip(" \t")[-1:]
         in_sentence = before != "" and before not in _ENDS
-        if len(word) > 1 and (not word[0].isalpha() or (word[0].isupper() and in_sentence)):
+        is_name = word[:1].isupper() and in_sentence
+        if len(word) > 1 and (is_name or not word.isalpha()):
             yield word
