@@ -26,6 +26,7 @@ class CardKind(StrEnum):
     plan = auto()
     clarify = auto()
     ask = auto()
+    forget = auto()  # which of some memories is meant; the keys are their ids
 
 
 class Message(Row, table=True):

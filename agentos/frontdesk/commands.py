@@ -14,7 +14,7 @@ from agentos.domain.work import Job, JobKind
 from agentos.errors import NotFound
 from agentos.frontdesk import effects, words
 from agentos.frontdesk.surroundings import cut
-from agentos.store import cards, jobs, outbox, tasks
+from agentos.store import cards, jobs, memories, outbox, tasks
 
 # "/etc/hosts is odd" is a message, not a command.
 _COMMAND = re.compile(r"/(?P<name>[a-zA-Z][a-zA-Z0-9_]*)(?:@\w+)?(?:\s+(?P<rest>.*))?", re.DOTALL)
@@ -36,6 +36,9 @@ _HELP = """Just write what you want, as you would to a person.
 /status what is going on
 /jobs the last ten jobs
 /cards what waits for your answer
+/remember Anna is vegetarian
+/forget Anna, or /forget 12
+/why shows what I had in mind, /why Anna what I know
 /stop stops the newest work, /stop all stops everything, /stop 12 stops job #12"""
 _WELCOME = (
     "Hello! I'm agentos, and I'm all yours. Write me what you want done, or just say hi.\n\n"
@@ -91,6 +94,8 @@ class Commands:
         if reminders:
             soonest = min(reminders, key=lambda job: job.run_at or at)
             lines.append(f"Reminders: {len(reminders)}, the next {self._due(soonest, at)}")
+        if remembered := memories.tally(connection).count:
+            lines.append(f"Remembered: {words.counted(remembered, 'thing')}")
         lines.append(f"Waiting for you: {len(waiting)}" + (" (/cards)" if waiting else ""))
         if self._model_source:
             lines.append(f"Model: {self._model_source}")

@@ -19,7 +19,7 @@ from agentos.domain.talk import Message
 from agentos.domain.work import Plan
 from agentos.engine.sessions import Sessions
 from agentos.errors import StoreUnusable
-from agentos.frontdesk import closing, commands, effects, taps, words
+from agentos.frontdesk import closing, commands, effects, memory_commands, taps, words
 from agentos.frontdesk.errands import Errands, Resting
 from agentos.frontdesk.handling import Handling
 from agentos.home import Home
@@ -59,8 +59,18 @@ class FrontDesk:
             model=config.models.work,
             timeout=timedelta(seconds=config.engine.job_timeout_seconds),
             zone=config.owner.zone,
+            forget=timedelta(days=config.memory.forget_days),
         )
         self._commands = commands.Commands(zone=config.owner.zone, model_source=model_source)
+        self._memory_commands: memory_commands.MemoryCommands | None = None
+        if memory is not None:
+            self._memory_commands = memory_commands.MemoryCommands(
+                database,
+                clock=clock,
+                remembering=memory.remembering,
+                zone=config.owner.zone,
+                forget=self._ways.forget,
+            )
         self._handling = Handling(
             database,
             clock=clock,
@@ -210,8 +220,12 @@ class FrontDesk:
     async def _answer(self, message: Message) -> None:
         if message.state is MessageState.handled:
             return
-        if commands.parse(message.text) is None:
+        parsed = commands.parse(message.text)
+        if parsed is None:
             await self._handling.handle(message)
+            return
+        if self._memory_commands is not None and parsed[0] in memory_commands.NAMES:
+            await self._memory_commands.answer(message, *parsed)
             return
         at = self._clock.now()
         await self._database.write(

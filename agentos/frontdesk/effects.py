@@ -33,6 +33,8 @@ class Ways:
     model: str
     timeout: timedelta
     zone: ZoneInfo
+    # How long a forgotten memory can be restored.
+    forget: timedelta = timedelta(days=30)
 
 
 def say(connection: Connection, message: Message, text: str, *, key: str, at: datetime) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from agentos.domain.states import Actor, CardState, JobState, PlanState
 from agentos.domain.talk import Card, CardKind, Message
 from agentos.errors import BadRequest, NotFound, WrongState
-from agentos.frontdesk import effects, plans, words
+from agentos.frontdesk import effects, memory_commands, plans, words
 from agentos.frontdesk.intake import files_of
 from agentos.home import Home
 from agentos.store import cards, jobs, messages, outbox
@@ -51,6 +51,8 @@ def tap(
             return _on_question(connection, card, key, at=at)
         case CardKind.ask:
             return _on_parked(connection, card, key, at=at)
+        case CardKind.forget:
+            return _on_forget(connection, card, key, ways=ways, at=at)
 
 
 def _too_late(card: Card) -> str:
@@ -139,3 +141,18 @@ def _on_parked(connection: Connection, card: Card, key: str, *, at: datetime) ->
         if job.state is JobState.parked:
             jobs.move(connection, card.job_id, JobState.queued, by=Actor.owner, at=at)
     return Tapped(toast=f"✓ {_label(card, key)}"[:190])
+
+
+def _on_forget(
+    connection: Connection, card: Card, key: str, *, ways: effects.Ways, at: datetime
+) -> Tapped:
+    """One of the memories that were shown is forgotten; what was shown is taken back."""
+    said = "Nothing is forgotten."
+    if key != memory_commands.NONE_OF_THESE:
+        said = memory_commands.forget(connection, int(key), at=at, for_=ways.forget, zone=ways.zone)
+    shown = memory_commands.forget_key(card.message_id)
+    effects.settle_shown(connection, key=shown, text=f"{card.question}\n\n**{said}**", at=at)
+    # Their texts must not live on in the buttons.
+    cards.redact(connection, card)
+    outbox.redact(connection, shown)
+    return Tapped(toast=said[:190])

@@ -27,6 +27,9 @@ _LONGEST_WORDS, _LONGEST_ANSWER, _LONGEST_RESULT = 4000, 1500, 1500
 # What is no file and nobody else's word: a place, a card with a name on it.
 _OWN = frozenset({"contact", "dice", "location", "poll", "sticker", "venue"})
 
+# How answers to commands begin their keys.
+_COMMANDS = ("command:", "forget:")
+
 
 class Diary:
     """The episodes of one home, kept up with its rows."""
@@ -108,7 +111,7 @@ def lines_of(happening: Happening) -> list[Episode]:
     if job is not None:
         trust = Trust.outside if outside else Trust.self
         return [_line(happening, "job", _ended(job), trust=trust, source=f"job:{job.id}")]
-    if message is None or any(one.key.startswith("command:") for one in happening.answers):
+    if message is None or any(one.key.startswith(_COMMANDS) for one in happening.answers):
         return []
     source = f"message:{message.id}"
     said = Episode(

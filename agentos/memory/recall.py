@@ -237,6 +237,11 @@ def _different(ranked: Sequence[Recalled], *, limit: int) -> list[Recalled]:
     return [one for one, _ in kept]
 
 
+def alike(left: str, right: str) -> bool:
+    """Whether two texts say the same in nearly the same words."""
+    return _alike(set(words_of(left)), set(words_of(right)))
+
+
 def _alike(left: set[str], right: set[str]) -> bool:
     """Whether two texts have nearly the same words. A number that differs is another text."""
     differing = len(left) + len(right) - 2 * len(left & right)

@@ -47,6 +47,12 @@ def cancel(connection: Connection, card_id: int, *, at: datetime) -> bool:
     return _close(connection, card, CardState.cancelled, answer=None, via=None, at=at)
 
 
+def redact(connection: Connection, card: Card) -> None:
+    """Take the words off the options of a card that was answered; their keys stay."""
+    options = [{**option, "label": f"#{option['key']}"} for option in card.options]
+    rows.change(connection, Card, card.id or 0, options=options)
+
+
 def list_open(connection: Connection, *, conversation: str | None = None) -> list[Card]:
     """What waits for the owner, oldest first."""
     statement = select(CARD).where(CARD.c.state == CardState.open).order_by(CARD.c.id)

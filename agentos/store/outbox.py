@@ -61,6 +61,12 @@ def find_by_external(
     return rows.fetch_one(connection, Outgoing, statement)
 
 
+def redact(connection: Connection, key: str) -> None:
+    """Take the buttons off what was said under a key: their words are to be forgotten."""
+    if (row := find_by_key(connection, key)) is not None:
+        rows.change(connection, Outgoing, row.id or 0, buttons=[])
+
+
 def list_due(connection: Connection, channel: str, *, now: datetime) -> list[Outgoing]:
     """The next row of each conversation: order within one is kept, so a stuck row holds its own."""
     heads = (

@@ -34,6 +34,9 @@ _COMMANDS = (
     BotCommand("jobs", "The last jobs"),
     BotCommand("stop", "Stop what is running"),
     BotCommand("cards", "What waits for you"),
+    BotCommand("remember", "Remember something"),
+    BotCommand("forget", "Forget something"),
+    BotCommand("why", "What I had in mind"),
 )
 
 
