@@ -16,7 +16,11 @@ MOST_LINES = 400
 DOORS = {
     "alembic": ("agentos.store",),
     "apscheduler": ("agentos.cron",),
-    "claude_agent_sdk": ("agentos.backends.claude", "agentos.backends.claude_outcome"),
+    "claude_agent_sdk": (
+        "agentos.backends.claude",
+        "agentos.backends.claude_outcome",
+        "agentos.backends.claude_tools",
+    ),
     "dotenv": ("agentos.config",),
     "jinja2": ("agentos.prompts",),
     "lancedb": ("agentos.memory",),

@@ -32,6 +32,8 @@ class Capabilities:
     streaming: bool
     # Be its own process between turns, so that the next one starts at once.
     warm: bool
+    # Ask memory by itself: recall, remember, request_forget.
+    memory: bool
     # What is missing, in plain words; empty when nothing is.
     missing: tuple[str, ...] = ()
 
@@ -48,6 +50,7 @@ BACKENDS: Mapping[str, Capabilities] = {
         nudge=True,
         streaming=True,
         warm=True,
+        memory=True,
         missing=("shell commands are asked for, but not confined by the kernel",),
     ),
     "codex": Capabilities(
@@ -64,7 +67,9 @@ BACKENDS: Mapping[str, Capabilities] = {
         nudge=False,
         streaming=False,
         warm=False,
+        memory=False,
         missing=(
+            "it cannot ask memory by itself: what is recalled is in the prompt of its job",
             "costs are not told: budgets in dollars do not hold it, those in tokens do",
             "when a rate limit ends is not told",
             "a command that the sandbox refused is not told as a tool, only its answer is",
@@ -86,7 +91,9 @@ BACKENDS: Mapping[str, Capabilities] = {
         nudge=False,
         streaming=True,
         warm=True,
+        memory=False,
         missing=(
+            "it cannot ask memory by itself: what is recalled is in the prompt of its job",
             "costs are not told: budgets in dollars do not hold it, those in tokens do",
             "tokens are told at the end of a turn only, and not those of a turn that failed",
             "how full the session is is not told",
@@ -109,7 +116,9 @@ BACKENDS: Mapping[str, Capabilities] = {
         nudge=True,
         streaming=True,
         warm=True,
+        memory=False,
         missing=(
+            "it cannot ask memory by itself: what is recalled is in the prompt of its job",
             "shell commands are asked for, but not confined by the kernel",
             "searching in files (glob, grep) needs ripgrep (rg) on the PATH; commands do without",
             "models of Anthropic, Google and OpenAI only",
@@ -128,6 +137,7 @@ BACKENDS: Mapping[str, Capabilities] = {
         nudge=False,
         streaming=False,
         warm=True,
+        memory=False,
         missing=("no model: it says what it was told, for drills of the queue",),
     ),
 }

@@ -15,6 +15,7 @@ from claude_agent_sdk import (
     ClaudeAgentOptions,
     ClaudeSDKClient,
     ClaudeSDKError,
+    McpServerConfig,
     Message,
     PermissionResultAllow,
     PermissionResultDeny,
@@ -27,7 +28,7 @@ from claude_agent_sdk import (
     UserMessage,
 )
 
-from agentos.backends import claude_outcome, claude_program
+from agentos.backends import claude_outcome, claude_program, claude_tools
 from agentos.domain.frames import (
     Access,
     Assignment,
@@ -54,8 +55,9 @@ MayUse = Callable[[str, Mapping[str, Any]], str | None]
 class ClaudeBackend:
     """One session of the Claude CLI."""
 
-    def __init__(self, *, may_use: MayUse) -> None:
+    def __init__(self, *, may_use: MayUse, ask: claude_tools.Ask | None = None) -> None:
         self._may_use = may_use
+        self._ask = ask
         self._client: ClaudeSDKClient | None = None
         self._assignment: Assignment | None = None
         self._session_id = ""
@@ -177,6 +179,7 @@ class ClaudeBackend:
             resume=resume,
             session_id=None if resume else self._session_id,
             setting_sources=[],
+            mcp_servers=self._servers(assignment),
             strict_mcp_config=True,
             skills=[],
             include_partial_messages=assignment.stream_text,
@@ -188,12 +191,18 @@ class ClaudeBackend:
             env={"CLAUDE_AGENT_SDK_CLIENT_APP": "agentos"},
         )
 
+    def _servers(self, assignment: Assignment) -> dict[str, McpServerConfig]:
+        if self._ask is None or not assignment.tools:
+            return {}
+        return {claude_tools.SERVER: claude_tools.server_of(assignment.tools, self._ask)}
+
     async def _decide(
         self, tool: str, arguments: dict[str, Any], context: ToolPermissionContext
     ) -> PermissionResultAllow | PermissionResultDeny:
         if not self._in_turn:
             return PermissionResultDeny(message="This turn is over.")
-        reason = self._may_use(tool, arguments)
+        is_ours = tool.startswith(claude_tools.PREFIX)
+        reason = None if is_ours else self._may_use(tool, arguments)
         if reason is not None:
             return PermissionResultDeny(message=reason)
         await self._has_been_told(context)

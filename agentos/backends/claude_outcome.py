@@ -190,6 +190,12 @@ def in_plain_words(tool: str, arguments: Mapping[str, Any]) -> str:
             return f"searches the web for {said('query')}"
         case "WebFetch":
             return f"reads {said('url')}"
+        case "mcp__agentos__recall":
+            return f"looks into memory for {said('query')}"
+        case "mcp__agentos__remember":
+            return f"remembers: {said('text')}"
+        case "mcp__agentos__request_forget":
+            return f"asks to forget #{said('memory')}"
         case _:
             return f"uses {tool}"
 

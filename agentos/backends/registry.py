@@ -6,6 +6,7 @@ from typing import Any
 
 from agentos.backends.capabilities import check_known
 from agentos.backends.claude import ClaudeBackend
+from agentos.backends.claude_tools import Ask
 from agentos.backends.cli_backend import CliBackend
 from agentos.backends.codex import CodexDialect
 from agentos.backends.echo import EchoBackend
@@ -17,14 +18,14 @@ from agentos.domain.ports import Backend
 MayUse = Callable[[str, Mapping[str, Any]], str | None]
 
 
-def make(name: str, *, may_use: MayUse) -> Backend:
-    """A backend, not yet open.
+def make(name: str, *, may_use: MayUse, ask: Ask | None = None) -> Backend:
+    """A backend, not yet open; `ask` answers the tools that its assignment has.
 
     Raises BadRequest for a name that no backend has, BackendMissing for one that is not in use.
     """
     match name:
         case "claude":
-            return ClaudeBackend(may_use=may_use)
+            return ClaudeBackend(may_use=may_use, ask=ask)
         case "echo":
             return EchoBackend(may_use=may_use)
         case "codex":

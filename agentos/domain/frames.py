@@ -1,7 +1,8 @@
 """What the engine and a child say to each other: one JSON object a line, over a socket pair.
 
 This module is all that the two sides of the process boundary share. Down go `Assignment`, `Turn`,
-`Nudge`, `Stop`; up come the rest. A child that says anything else is broken and is ended.
+`Nudge`, `Answered`, `Stop`; up come the rest. A child that says anything else is broken and is
+ended.
 """
 
 from decimal import Decimal
@@ -44,6 +45,17 @@ class Access(StrEnum):
     work = auto()  # tools, in its own working folder
 
 
+class Tool(BaseModel):
+    """A tool of ours that a session has beside its own; the engine answers what it asks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    description: str
+    # A JSON schema.
+    parameters: dict[str, Any]
+
+
 class Assignment(_Frame):
     """Who the child is: sent once, before its first turn."""
 
@@ -61,6 +73,8 @@ class Assignment(_Frame):
     # Start each turn from nothing: the session is warm, its memory is not.
     forget_between_turns: bool = False
     heartbeat_seconds: float = 30.0
+    # For backends that can have any.
+    tools: list[Tool] = Field(default_factory=list)
 
 
 class Turn(_Frame):
@@ -83,6 +97,15 @@ class Nudge(_Frame):
 
     frame: Literal["nudge"] = "nudge"
     text: str
+
+
+class Answered(_Frame):
+    """What comes of an `Asked`."""
+
+    frame: Literal["answered"] = "answered"
+    ask_id: str
+    text: str
+    failed: bool = False
 
 
 class Stop(_Frame):
@@ -138,6 +161,16 @@ class ToolEnded(_Frame):
     failed: bool
     output: str = ""
     call_id: str = ""
+
+
+class Asked(_Frame):
+    """The agent uses one of the tools of its assignment, and waits for the answer."""
+
+    frame: Literal["asked"] = "asked"
+    # Names the answer.
+    ask_id: str
+    tool: str
+    arguments: dict[str, Any]
 
 
 class Heartbeat(_Frame):
@@ -208,26 +241,28 @@ class ChildFailed(_Frame):
     failure: Failure = Failure.crashed
 
 
-Down = Annotated[Assignment | Turn | Nudge | Stop, Field(discriminator="frame")]
+Down = Annotated[Assignment | Turn | Nudge | Answered | Stop, Field(discriminator="frame")]
 Up = Annotated[
     Ready
     | SessionOpened
     | TextDelta
     | ToolStarted
     | ToolEnded
+    | Asked
     | Heartbeat
     | Spent
     | TurnEnded
     | ChildFailed,
     Field(discriminator="frame"),
 ]
-DOWN: TypeAdapter[Assignment | Turn | Nudge | Stop] = TypeAdapter(Down)
+DOWN: TypeAdapter[Assignment | Turn | Nudge | Answered | Stop] = TypeAdapter(Down)
 UP: TypeAdapter[
     Ready
     | SessionOpened
     | TextDelta
     | ToolStarted
     | ToolEnded
+    | Asked
     | Heartbeat
     | Spent
     | TurnEnded

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agentos.domain.frames import (
+    Asked,
     Assignment,
     ChildFailed,
     Heartbeat,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from agentos.domain.talk import Message, Outgoing
 
 Event = SessionOpened | TextDelta | ToolStarted | ToolEnded | Spent | TurnEnded
-UpFrame = Event | Ready | Heartbeat | ChildFailed
+UpFrame = Event | Asked | Ready | Heartbeat | ChildFailed
 
 
 class Clock(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from agentos.config import Config
-from agentos.domain.frames import Access, Assignment, Turn
+from agentos.domain.frames import Access, Assignment, Tool, Turn
 from agentos.domain.work import Job, Run, Worker
 from agentos.engine.attempts import Deeds, deeds
 from agentos.engine.handover import Past, past_of
@@ -69,6 +69,7 @@ def brief(
     home: Home,
     now: datetime,
     recalled: Sequence[Recollection] = (),
+    tools: Sequence[Tool] = (),
 ) -> Briefing:
     """Put together all that a run needs. Reads files: not for the daemon's loop.
 
@@ -87,6 +88,7 @@ def brief(
         working_folder=str(working),
         session_id=run.session_id,
         heartbeat_seconds=config.engine.heartbeat_seconds,
+        tools=list(tools),
     )
     prompt = render(
         "job.md.j2",

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from agentos.domain.frames import UP, Assignment, ChildFailed, Nudge, Stop, Turn, encode
+from agentos.domain.frames import UP, Answered, Assignment, ChildFailed, Nudge, Stop, Turn, encode
 from agentos.domain.ports import UpFrame
 
 # One line of a child's: an answer, or the output of a tool, which the child cuts.
@@ -41,7 +41,7 @@ class Child:
         assert self._writer is not None
         self._writer.writelines(encode(frame) for frame in frames)
 
-    async def send(self, frame: Assignment | Turn | Nudge | Stop) -> None:
+    async def send(self, frame: Assignment | Turn | Nudge | Answered | Stop) -> None:
         """Send a frame down; a child that is gone will be noticed when it is read from."""
         assert self._writer is not None
         with suppress(ConnectionError):

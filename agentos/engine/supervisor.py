@@ -10,14 +10,23 @@ from typing import Any, TypeVar
 
 from agentos import log as logs
 from agentos.config import Config
-from agentos.domain.frames import Assignment, Failure, Turn, TurnEnded, TurnUsage
+from agentos.domain.frames import (
+    Answered,
+    Asked,
+    Assignment,
+    Failure,
+    Turn,
+    TurnEnded,
+    TurnUsage,
+)
 from agentos.domain.ports import Clock
 from agentos.domain.states import RunState
 from agentos.domain.work import Job, Run, Worker
 from agentos.engine import handover
 from agentos.engine.assignments import Briefing, brief, look_back
 from agentos.engine.collecting import NOTHING, Collection, collect
-from agentos.engine.forks import PLAIN, ForkServer
+from agentos.engine.forks import ForkServer
+from agentos.engine.memory import RunMemory
 from agentos.engine.notes import Notes
 from agentos.engine.place import Place
 from agentos.engine.settling import Ending, settle
@@ -26,7 +35,6 @@ from agentos.engine.warmth import WarmChildren
 from agentos.engine.watch import Watch
 from agentos.errors import AgentosError, BackendFailed, LeaseLost, StoreUnusable
 from agentos.home import Home
-from agentos.memory.recollection import Recollection
 from agentos.memory.room import MemoryRoom
 from agentos.prompts import render
 from agentos.store.database import Database
@@ -63,9 +71,7 @@ class Supervisor:
         self._clock = clock
         self._config = config
         self._home = home
-        # Drills have no use for memory.
-        self._memory = None if worker.backend in PLAIN else memory
-        self._recalled: list[Recollection] | None = None
+        self._memory = RunMemory(memory, run=run, job=job, worker=worker)
         self._place = Place(
             worker,
             forks=forks,
@@ -83,7 +89,10 @@ class Supervisor:
             on_lost=self._place.kill,
         )
         self._turns = Turns(
-            session_id=run.session_id, notes=notes, on_safe_point=self._end_if_draining
+            session_id=run.session_id,
+            notes=notes,
+            on_safe_point=self._end_if_draining,
+            answer=self._answer,
         )
         self._cancelled = False
         self._stopping = False
@@ -163,6 +172,7 @@ class Supervisor:
             ending = self._broke(Failure.refused, str(error))
         ending = self._as_meant(ending)
         if ending.state is RunState.done:
+            self._memory.done(self._turns.session_id, read_outside=self._turns.read_outside)
             await self._place.leave(session_id=self._turns.session_id)
         else:
             await self._place.end()
@@ -255,9 +265,7 @@ class Supervisor:
         needs, past = await self._database.query(
             lambda connection: look_back(connection, self.run, self.worker)
         )
-        if self._recalled is None:
-            memory = self._memory
-            self._recalled = await memory.recollections.for_job(self.job) if memory else []
+        recalled = await self._memory.recall()
         return await asyncio.to_thread(
             brief,
             job=self.job,
@@ -268,8 +276,12 @@ class Supervisor:
             config=self._config,
             home=self._home,
             now=self._clock.now(),
-            recalled=self._recalled,
+            recalled=recalled,
+            tools=self._memory.tools,
         )
+
+    async def _answer(self, asked: Asked) -> Answered:
+        return await self._memory.answer(asked, read_outside=self._turns.read_outside)
 
     async def _unless_over(self, work: Coroutine[Any, Any, T]) -> T:
         """Do this unless the run is made to end meanwhile. Raises RunOver then.

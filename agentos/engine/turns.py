@@ -1,13 +1,17 @@
 """The turn of a child, attended frame by frame to its end."""
 
 import asyncio
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import assert_never
 
+from agentos import log as logs
 from agentos.domain.frames import (
+    Answered,
+    Asked,
     ChildFailed,
     Failure,
     Heartbeat,
@@ -28,9 +32,12 @@ from agentos.engine.notes import Notes
 from agentos.engine.watch import Due, Watch
 from agentos.prompts import render
 
+log = logs.get(__name__)
 # What lies in the pipe is heard before anything is said to be silent: we may have slept ourselves.
 _LAST_LISTEN_SECONDS = 1.0
 _NUDGE_SECONDS = 1.0
+_OUTSIDE_TOOLS = frozenset({"WebFetch", "WebSearch"})
+_FETCHES = re.compile(r"https?:|ftp:|\b(?:curl|wget|requests|urllib|httpx|fetch)\b")
 
 
 class RunOver(Exception):
@@ -55,9 +62,17 @@ class Turns:
     """The turns of one run, and what is known of them while they go on."""
 
     def __init__(
-        self, *, session_id: str | None, notes: Notes, on_safe_point: Callable[[], None]
+        self,
+        *,
+        session_id: str | None,
+        notes: Notes,
+        on_safe_point: Callable[[], None],
+        answer: Callable[[Asked], Awaitable[Answered]] | None = None,
     ) -> None:
-        """`on_safe_point` is called each time when the last tool that was under way is back."""
+        """`on_safe_point` is called each time when the last tool that was under way is back.
+
+        `answer` answers what the session's tools ask of us.
+        """
         self.doing = "starting"
         self.session_id = session_id
         # The session that was to be resumed was gone.
@@ -70,6 +85,10 @@ class Turns:
         self._model_spoke = False
         self._notes = notes
         self._on_safe_point = on_safe_point
+        self._answer = answer
+        self._answering: set[asyncio.Task[None]] = set()
+        # Whether the session may have read what others wrote.
+        self.read_outside = False
 
     @property
     def is_safe(self) -> bool:
@@ -110,12 +129,15 @@ class Turns:
                 case ToolStarted():
                     self.doing = frame.summary
                     self._tools_open += 1
+                    self.read_outside |= _reads_outside(frame)
                 case ToolEnded():
                     self._tools_open = max(0, self._tools_open - 1)
                     if self.is_safe:
                         self._on_safe_point()
                 case Spent():
                     self.spent = frame.usage
+                case Asked():
+                    self._send_answer(child, frame)
                 case TextDelta() | Heartbeat():
                     pass
                 case _:
@@ -123,6 +145,23 @@ class Turns:
             self._model_spoke |= isinstance(frame, Spent | TextDelta | ToolStarted)
             await self._hurry(child, watch)
             self._notes.alive()
+
+    def _send_answer(self, child: Child, asked: Asked) -> None:
+        """Answer behind the turn, which goes on being heard meanwhile."""
+
+        async def answer() -> None:
+            nobody = Answered(ask_id=asked.ask_id, text="There is no such tool here.", failed=True)
+            await child.send(await self._answer(asked) if self._answer else nobody)
+
+        answering = asyncio.create_task(answer())
+        self._answering.add(answering)
+        answering.add_done_callback(self._answered)
+
+    def _answered(self, answering: asyncio.Task[None]) -> None:
+        self._answering.discard(answering)
+        if not answering.cancelled() and (error := answering.exception()) is not None:
+            # The session hears nothing, and goes on without.
+            log.error("tool_not_answered", exc_info=error)
 
     def _opened(self, child: Child, opened: SessionOpened, *, must_resume: bool) -> None:
         if opened.lost:
@@ -191,6 +230,13 @@ async def _last_listen(child: Child, due: Due) -> UpFrame | None:
         frame = await _within(child, until - time.monotonic())
         if due is Due.silence or not isinstance(frame, Heartbeat):
             return frame
+
+
+def _reads_outside(started: ToolStarted) -> bool:
+    """Whether a tool brings in what others wrote, as far as can be told from here."""
+    if started.tool in _OUTSIDE_TOOLS:
+        return True
+    return started.tool == "Bash" and bool(_FETCHES.search(started.detail or started.summary))
 
 
 def spoken(time_: timedelta) -> str:

@@ -12,6 +12,7 @@ from agentos.memory.episodes import Episodes
 from agentos.memory.keeper import Keeper
 from agentos.memory.recollection import MESSAGE_PATIENCE, Recollections
 from agentos.memory.remembering import Remembering
+from agentos.memory.requests import Requests
 from agentos.store.database import Database
 
 
@@ -41,6 +42,7 @@ class MemoryRoom:
             zone=zone,
             patience=patience,
         )
+        self.requests = Requests(database, clock=clock, remembering=self.remembering, zone=zone)
         self.episodes = Episodes(home, zone=zone)
         self._keeper = Keeper(database, home=home, clock=clock, remembering=self.remembering)
         self._diary = Diary(database, home=home, episodes=self.episodes)

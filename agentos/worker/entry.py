@@ -12,18 +12,19 @@ from pydantic import ValidationError
 from agentos.backends import registry
 from agentos.domain.frames import (
     DOWN,
+    Answered,
     Assignment,
     ChildFailed,
     Heartbeat,
     Nudge,
     Ready,
-    Stop,
     Turn,
     encode,
 )
 from agentos.domain.ports import Backend, UpFrame
 from agentos.errors import AgentosError
 from agentos.worker import plain
+from agentos.worker.asking import Asking
 from agentos.worker.policy import Policy
 from agentos.worker.runner import Runner, failure_of
 
@@ -49,21 +50,26 @@ def _run(connection: socket.socket) -> None:
         if not isinstance(assignment, Assignment):
             return
         policy = Policy(assignment.access)
-        backend = registry.make(assignment.backend, may_use=policy.decide)
+        asking = Asking()
+        backend = registry.make(assignment.backend, may_use=policy.decide, ask=asking.ask)
         if getattr(backend, "never_waits", False):
             plain.serve(connection, backend, assignment=assignment, policy=policy)
             return
     except (AgentosError, ValidationError) as error:
         plain.tell(connection, ChildFailed(problem=str(error), failure=failure_of(error)))
         return
-    asyncio.run(_Child(connection, backend, policy).run(assignment))
+    asyncio.run(_Child(connection, backend, policy, asking).run(assignment))
 
 
 class _Child:
-    def __init__(self, connection: socket.socket, backend: Backend, policy: Policy) -> None:
+    def __init__(
+        self, connection: socket.socket, backend: Backend, policy: Policy, asking: Asking
+    ) -> None:
         self._connection = connection
         self._backend = backend
         self._policy = policy
+        self._asking = asking
+        asking.tell = self.tell
         self._writer: asyncio.StreamWriter | None = None
 
     async def run(self, assignment: Assignment) -> None:
@@ -105,6 +111,8 @@ class _Child:
                     frame = following.result()
                     if isinstance(frame, Nudge):
                         await runner.nudge(frame.text)
+                    elif isinstance(frame, Answered):
+                        self._asking.answered(frame)
                     elif isinstance(frame, Turn):
                         turn = asyncio.create_task(runner.run(frame))
                     else:
@@ -123,7 +131,7 @@ class _Child:
             await self.tell(Heartbeat())
 
 
-async def _read(reader: asyncio.StreamReader) -> Assignment | Turn | Nudge | Stop | None:
+async def _read(reader: asyncio.StreamReader) -> plain.Down | None:
     """The next frame from above, or None when the daemon is gone."""
     try:
         line = await reader.readline()

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from agentos.backends.echo import EchoBackend
 from agentos.domain.frames import (
     DOWN,
+    Answered,
     Assignment,
     ChildFailed,
     Nudge,
@@ -32,7 +33,7 @@ from agentos.worker.policy import Policy
 from agentos.worker.runner import Runner, failure_of
 
 T = TypeVar("T")
-Down = Assignment | Turn | Nudge | Stop
+Down = Assignment | Turn | Nudge | Answered | Stop
 _READ_BYTES = 1 << 18
 
 

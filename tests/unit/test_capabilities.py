@@ -61,6 +61,7 @@ WORDS = {
     "nudge": "takes in a word while a turn runs",
     "streaming": "tells the answer as it is written",
     "warm": "stays started between turns",
+    "memory": "asks memory by itself",
 }
 
 
