@@ -1,10 +1,16 @@
 """Who is at the other end of one control connection."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import psutil
+
 from agentos.control import wire
+from agentos.worker.descendants import mark_of
 
 # A reader that has stopped reading must not fill our memory with what it misses.
 _LARGEST_BACKLOG = 4 * 1024 * 1024
@@ -18,6 +24,19 @@ class Peer:
         self._on_close: list[Callable[[], None]] = []
         self._turn = asyncio.Lock()
         self.closed = False
+
+    def is_worker(self, home_mark: str) -> bool:
+        """Whether it was started by one of the workers of this home. Blocks for a moment.
+
+        The mark is in the environment of each process of theirs, or in that of one above it.
+        """
+        pid = _pid_of(self._writer.get_extra_info("socket"))
+        if pid is None:
+            return False
+        pids = [pid]
+        with suppress(psutil.Error):
+            pids += [each.pid for each in psutil.Process(pid).parents()]
+        return any(mark_of(each).startswith(f"{home_mark}:") for each in pids)
 
     async def push(self, event: str, **fields: Any) -> None:
         """Send an event. Raises ConnectionError when the peer is gone."""
@@ -48,3 +67,14 @@ class Peer:
         self._writer.close()
         for call in self._on_close:
             call()
+
+
+def _pid_of(connection: Any) -> int | None:
+    """The process at the other end of a Unix socket, where the kernel tells."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if connection is None or option is None:
+        return None
+    with suppress(OSError):
+        told = connection.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i"))
+        return int(struct.unpack("3i", told)[0]) or None
+    return None

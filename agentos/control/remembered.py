@@ -19,6 +19,7 @@ from agentos.control.operations.operation import Here, Limit, Params, RowId, val
 from agentos.control.operations.shown import shown
 from agentos.control.operations.tasks import NameOrId, project_id_of
 from agentos.control.peer import Peer
+from agentos.control.restraint import restrained
 from agentos.domain.clock import SystemClock
 from agentos.domain.memory import Category, Memory, Origin, Trust
 from agentos.domain.ports import Clock
@@ -141,6 +142,7 @@ class MemoryOperations:
         self._clock = clock
         self._remembering = remembering
         self._core = Core(home)
+        self._mark = home.mark
         self._episodes = Episodes(home, zone=config.owner.zone)
         self._zone = config.owner.zone
 
@@ -160,7 +162,7 @@ class MemoryOperations:
             "episodes": (EpisodeWords, self._episode_words),
         }
         return {
-            f"memory.{verb}": _operation(f"memory.{verb}", kind, run)
+            f"memory.{verb}": _operation(f"memory.{verb}", kind, run, mark=self._mark)
             for verb, (kind, run) in known.items()
         }
 
@@ -327,9 +329,11 @@ def by_hand(database: Database, op: str, params: dict[str, Any], here: Here) -> 
 
 
 def _operation(
-    name: str, kind: type[Params], run: Callable[[Any], Awaitable[dict[str, Any]]]
+    name: str, kind: type[Params], run: Callable[[Any], Awaitable[dict[str, Any]]], *, mark: str
 ) -> AsyncOperation:
     async def operation(*, peer: Peer | None, **words: Any) -> dict[str, Any]:
+        if peer is not None and await asyncio.to_thread(peer.is_worker, mark):
+            words = restrained(name, words)
         return await run(validated(kind, words, op=name))
 
     return operation
