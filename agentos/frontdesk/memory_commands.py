@@ -20,6 +20,8 @@ from agentos.store.database import Database
 NAMES = frozenset({"remember", "forget", "restore", "why"})
 NONE_OF_THESE = "none"
 _PATIENCE = timedelta(seconds=3)
+# Whether it is known already is no reason to wait for an index that is only just starting.
+_SHORT_PATIENCE = timedelta(milliseconds=500)
 _MOST_SHOWN = 4
 _LONGEST = 4000
 
@@ -70,7 +72,7 @@ class MemoryCommands:
             await self._reply(message, "That is too long for one memory. Say it in a few lines.")
             return
         outside = is_forwarded(message)
-        near = await self._recall(text, limit=3)
+        near = await self._recall(text, limit=3, patience=_SHORT_PATIENCE)
         known = next((one.memory for one in near if alike(one.memory.text, text)), None)
         if known is not None and (outside or known.trust is Trust.owner):
             await self._reply(message, f"I know that already (#{known.id}).")
@@ -213,9 +215,11 @@ class MemoryCommands:
         last = words.moment(used.last_at.astimezone(self._zone), now=now)
         return f"Recalled {words.counted(used.times, 'time')}, last {last}"
 
-    async def _recall(self, text: str, *, limit: int) -> list[Recalled]:
+    async def _recall(
+        self, text: str, *, limit: int, patience: timedelta = _PATIENCE
+    ) -> list[Recalled]:
         wish = self._remembering.wish(text, limit=limit)
-        answer = await self._remembering.recall(wish, count=False, patience=_PATIENCE)
+        answer = await self._remembering.recall(wish, count=False, patience=patience)
         return answer.found
 
     async def _reply(self, message: Message, text: str) -> None:
