@@ -100,6 +100,7 @@ def test_what_a_tool_said_cannot_leave_its_place_in_the_prompt(tmp_path: Path) -
     prompt = render(
         "job.md.j2",
         title="Pay",
+        recalled=[],
         prompt="Pay the bill.",
         needs=[],
         artefacts="/a",
