@@ -149,4 +149,4 @@ async def test_the_menu_shows_the_commands(unpaired: TelegramRoom, owner: Telegr
 
     (call,) = await until(called)
     names = [one["command"] for one in call.params["commands"]]
-    assert names == ["help", "status", "jobs", "stop", "cards"]
+    assert names == ["help", "status", "jobs", "stop", "cards", "remember", "forget", "why"]
