@@ -113,8 +113,12 @@ class IndexProcess:
         self._started_at = now
         await self.close()
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.to_thread(self._spawn, theirs)
+        try:
+            with theirs:
+                self._process = await asyncio.to_thread(self._spawn, theirs)
+        except BaseException:
+            ours.close()
+            raise
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
         self._reading = asyncio.create_task(self._read(reader))
 

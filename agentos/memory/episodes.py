@@ -57,7 +57,7 @@ class Episodes:
         with self._held(day), self._home.written():
             file = self._file(day)
             _mend(file)
-            number = max((_number(one.ref) for one in _read(file, day)), default=0) + 1
+            number = max((number_of(one.ref) for one in _read(file, day)), default=0) + 1
             made = Episode(f"{day}:{number}", at, kind, text, trust, source)
             with file.open("ab") as out:
                 out.write(_line(made))
@@ -231,6 +231,7 @@ def _read(file: Path, day: date) -> list[Episode]:
     return found
 
 
-def _number(ref: str) -> int:
+def number_of(ref: str) -> int:
+    """The number of an episode within its day; 0 of what names none."""
     number = ref.partition(":")[2]
     return int(number) if number.isdecimal() else 0

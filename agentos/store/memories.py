@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, case, func, literal, select, text, tuple_, update
 
 from agentos.domain.columns import UtcDateTime
-from agentos.domain.memory import Category, Memory, MemoryUse
+from agentos.domain.memory import Category, Memory, MemoryUse, Trust
 from agentos.errors import NotFound, WrongState
 from agentos.store import events, rows
 
@@ -67,6 +67,20 @@ def is_known(connection: Connection, row: Memory) -> bool:
         return True
     same = and_(MEMORY.c.text == row.text, MEMORY.c.valid_from == row.valid_from)
     return connection.execute(select(MEMORY.c.id).where(same).limit(1)).first() is not None
+
+
+def find_same(connection: Connection, text: str, *, trust: Trust) -> Memory | None:
+    """A current memory with the same words on a word as good, or None."""
+    statement = select(MEMORY).where(_INDEXED, MEMORY.c.text == text)
+    if trust is Trust.owner:
+        statement = statement.where(MEMORY.c.trust != Trust.outside)
+    return rows.fetch_one(connection, Memory, statement.order_by(MEMORY.c.id).limit(1))
+
+
+def list_forgotten(connection: Connection, *, limit: int = 1000) -> list[Memory]:
+    """What is forgotten and not erased yet: it must not be learned again."""
+    statement = select(MEMORY).where(MEMORY.c.erase_at.is_not(None)).order_by(MEMORY.c.id.desc())
+    return rows.fetch(connection, Memory, statement.limit(limit))
 
 
 def by_ids(connection: Connection, ids: Sequence[int]) -> dict[int, Memory]:
