@@ -22,7 +22,7 @@ from agentos.home import Home
 from agentos.memory import material
 from agentos.memory.episodes import Episodes
 from agentos.memory.judge import Judging, Question, Verdict
-from agentos.memory.likeness import says_no_more
+from agentos.memory.likeness import are_two_events, says_no_more
 from agentos.memory.material import Part
 from agentos.memory.remembering import Remembering
 from agentos.memory.sifting import Step, sift
@@ -273,6 +273,8 @@ def _do(
     if row is not None:
         same = next((one for one in made if says_no_more(row.text, one.text)), None)
         same = same or memories.find_same(connection, row.text, trust=row.trust)
+        if same is not None and are_two_events(row.category, row.valid_from, same):
+            same = None
         known = same.id if same is not None else None
     if row is not None and known is None:
         row.key, row.created_at = key, at

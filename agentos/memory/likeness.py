@@ -4,7 +4,9 @@ Words decide, and a cosine only supports them: "on Tuesday" and "on Thursday" ha
 vector, and are the very difference that matters.
 """
 
-from agentos.domain.memory import Memory, Trust
+from datetime import datetime, timedelta
+
+from agentos.domain.memory import Category, Memory, Trust
 from agentos.memory.words import stem, words_of
 
 # What may be there or not without another meaning. "not" and "no" are not among them.
@@ -25,6 +27,8 @@ _LEAST_IN_ORDER = 0.7
 # An echo says with other words what was given; then these words make up at least so much of it.
 _ECHO_SHARE = 0.75
 _ECHO_COSINE = 0.9
+# What happened is told for some days.
+_ONE_EVENT = timedelta(days=2)
 _RANK = {Trust.outside: 0, Trust.self: 1, Trust.owner: 2}
 
 
@@ -59,6 +63,12 @@ def is_echo(text: str, given: str, *, cosine: float = 0.0) -> bool:
     if not {stem(name) for name in _names(text)} <= right | _GLUE:
         return False
     return len(left & right) >= _ECHO_SHARE * len(left) or cosine >= _ECHO_COSINE
+
+
+def are_two_events(category: Category, at: datetime, other: Memory) -> bool:
+    """Whether two things with the same words happened at different times."""
+    is_event = category is Category.event or other.category is Category.event
+    return is_event and abs(at - other.valid_from) > _ONE_EVENT
 
 
 def may_replace(new: Trust, old: Trust) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from agentos.domain.memory import Category, Memory, Trust
 from agentos.memory.judge import Line, Proposal, Question
-from agentos.memory.likeness import is_echo, least, may_replace, says_no_more
+from agentos.memory.likeness import are_two_events, is_echo, least, may_replace, says_no_more
 from agentos.memory.recall import Recalled
 
 # What somebody else wrote is no wish, no decision and no way of working of the owner's.
@@ -52,13 +52,13 @@ def sift(
     if any(says_no_more(text, one.text) for one in forgotten):
         return Step(ignored=1)
     closes, refused = _replaceable(proposal, question, trust=trust)
-    known, outdone = _known(text, question, like=like, trust=trust)
     source = _source(text, cited or question.lines)
+    row = _row(proposal, text, trust=trust, source=source)
+    row.project_id = project_id
+    known, outdone = _known(row, question, like=like)
     if known is not None:
         closes = [each for each in closes if each != known]
         return Step(known=known, closes=closes, said_at=source.at, duplicate=1, refused=refused)
-    row = _row(proposal, text, trust=trust, source=source)
-    row.project_id = project_id
     closes = list(dict.fromkeys([*closes, *outdone]))
     return Step(row=row, closes=closes, said_at=source.at, refused=refused)
 
@@ -90,20 +90,23 @@ def _replaceable(proposal: Proposal, question: Question, *, trust: Trust) -> tup
 
 
 def _known(
-    text: str, question: Question, *, like: Sequence[Recalled], trust: Trust
+    new: Memory, question: Question, *, like: Sequence[Recalled]
 ) -> tuple[int | None, list[int]]:
     """The memory that says it already; and those that say it, but on a lesser word than this one.
 
     What was given to the conversation comes back in other words, too; from the owner that is news.
     """
+    is_owners = new.trust is Trust.owner
     cosines = {one.memory.id: one.cosine for one in like}
     rows = {one.id or 0: one for one in (*question.near, *(one.memory for one in like))}
     outdone = []
     for memory_id, row in rows.items():
         cosine = cosines.get(memory_id, 0.0)
-        echo = trust is not Trust.owner and memory_id in question.injected
-        if (is_echo if echo else says_no_more)(text, row.text, cosine=cosine):
-            if trust is not Trust.owner or row.trust is not Trust.outside:
+        if are_two_events(new.category, new.valid_from, row):
+            continue
+        echo = not is_owners and memory_id in question.injected
+        if (is_echo if echo else says_no_more)(new.text, row.text, cosine=cosine):
+            if not is_owners or row.trust is not Trust.outside:
                 return memory_id, []
             outdone.append(memory_id)
     return None, outdone

@@ -146,6 +146,12 @@ def list_waiting(
     return rows.fetch(connection, Capture, statement.order_by(CAPTURE.c.id).limit(limit))
 
 
+def list_waiting_of(connection: Connection, kind: CaptureKind) -> list[Capture]:
+    """All of one kind that waits, also for its next try."""
+    where = (CAPTURE.c.kind == kind, CAPTURE.c.state == CaptureState.waiting)
+    return rows.fetch(connection, Capture, select(CAPTURE).where(*where).order_by(CAPTURE.c.id))
+
+
 def find(connection: Connection, capture_id: int) -> Capture | None:
     """A piece as it is now, or None."""
     return rows.find(connection, Capture, capture_id)
@@ -172,6 +178,14 @@ def unfinished_days(connection: Connection) -> set[str]:
 def seen_upto(connection: Connection, day: str) -> int:
     """The number of the last episode of a day that is in a piece."""
     return _upto(connection, day, CaptureKind.episodes)
+
+
+def counts_since(connection: Connection, kind: CaptureKind, at: datetime) -> dict[str, int]:
+    """What came of the pieces of one kind that ended since then."""
+    sums = [func.coalesce(func.sum(CAPTURE.c[name]), 0) for name in _COUNTS]
+    where = (CAPTURE.c.kind == kind, CAPTURE.c.ended_at >= at)
+    found = connection.execute(select(*sums).where(*where)).one()
+    return dict(zip(_COUNTS, map(int, found), strict=True))
 
 
 def counts(connection: Connection) -> dict[str, int]:

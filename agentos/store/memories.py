@@ -83,6 +83,41 @@ def list_forgotten(connection: Connection, *, limit: int = 1000) -> list[Memory]
     return rows.fetch(connection, Memory, statement.limit(limit))
 
 
+def list_core_worthy(connection: Connection, *, importance: float) -> list[Memory]:
+    """What the owner himself said, that holds, and that weighs so much; oldest first."""
+    lasting = MEMORY.c.category.not_in((Category.event, Category.context))
+    statement = select(MEMORY).where(
+        _INDEXED,
+        MEMORY.c.trust == Trust.owner,
+        MEMORY.c.importance >= importance,
+        MEMORY.c.valid_to.is_(None),
+        lasting,
+    )
+    return rows.fetch(connection, Memory, statement.order_by(MEMORY.c.id).limit(1000))
+
+
+def list_idle(
+    connection: Connection, category: Category, *, before: datetime, limit: int = 500
+) -> list[Memory]:
+    """What holds since before then, and was not recalled since."""
+    used = select(USE.c.memory_id).where(USE.c.memory_id == MEMORY.c.id, USE.c.last_at >= before)
+    statement = select(MEMORY).where(
+        _INDEXED,
+        MEMORY.c.category == category,
+        MEMORY.c.valid_from < before,
+        MEMORY.c.created_at < before,
+        MEMORY.c.valid_to.is_(None),
+        ~used.exists(),
+    )
+    return rows.fetch(connection, Memory, statement.order_by(MEMORY.c.id).limit(limit))
+
+
+def cited(connection: Connection) -> set[str]:
+    """What memories name as their source: "message:40", "2026-11-21:7"."""
+    statement = select(MEMORY.c.source_ref).where(MEMORY.c.source_ref.is_not(None)).distinct()
+    return {ref for (ref,) in connection.execute(statement)}
+
+
 def by_ids(connection: Connection, ids: Sequence[int]) -> dict[int, Memory]:
     """Several memories by their ids; those that are not there are left out."""
     found: dict[int, Memory] = {}

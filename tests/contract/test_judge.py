@@ -63,7 +63,7 @@ async def test_a_real_session_is_asked_and_answers(home: Home, model: StandinPro
             await sessions.close()
             await forks.close()
     assert len(requests) >= 2
-    # But for the one that its answer goes through, and a name that stands for none, it has no tools.
+    # But for the one that its answer goes through, and a name that stands for none, it has none.
     tools = {name for one in requests for name in one.tools}
     assert tools <= {"StructuredOutput", "DeferredToolPlaceholder"}
 
