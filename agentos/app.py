@@ -26,6 +26,7 @@ from agentos.channels.telegram.channel import TelegramChannel
 from agentos.channels.terminal import TerminalChannel
 from agentos.config import Config
 from agentos.control.daemon import DaemonOperations, Operations, tidy_daily
+from agentos.control.keeping import keep_memory
 from agentos.control.server import ControlServer
 from agentos.domain.clock import SystemClock
 from agentos.domain.ports import Channel, Clock
@@ -39,6 +40,7 @@ from agentos.errors import BackendFailed, Misconfigured
 from agentos.frontdesk.desk import FrontDesk
 from agentos.home import Home
 from agentos.loopback.process import LoopbackProcess
+from agentos.memory.judge import Judge, assignment
 from agentos.standins.clock import VirtualClock
 from agentos.standins.process import StandinProcess
 from agentos.store import jobs, messages, people
@@ -211,15 +213,19 @@ async def _wired(
     running = Running(
         home, config, clock, database, access, engine, channels, pairing_code, asyncio.Event()
     )
+    model = config.memory.model or config.models.fast
+    judge = Judge(sessions.open(assignment(home, model=model), title="judge"))
+    memory = keep_memory(database, home=home, config=config, clock=clock, judge=judge)
+    stack.push_async_callback(memory.remembering.close)
     control = ControlServer(
         home,
         database=database,
         clock=clock,
         config=config,
-        extra={**terminal.operations(), **_operations(running)},
+        extra={**terminal.operations(), **_operations(running), **memory.operations},
     )
     loops: list[Callable[[], Any]] = [control.run, engine.dispatcher.run, desk.run]
-    loops += [forks_warm(engine.forks), lambda: _evict(engine)]
+    loops += [forks_warm(engine.forks), lambda: _evict(engine), *memory.loops]
     loops.append(tidy_daily(database, home=home, clock=clock, days=config.retention.days))
     for channel in channels.values():
         loops.append(channel.run)

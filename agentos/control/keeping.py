@@ -1,12 +1,14 @@
 """The memory of one home, put together: for the daemon, and for one operation without it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from agentos import log as logs
 from agentos.config import Config
 from agentos.control.operations.operation import Here
-from agentos.control.remembered import MemoryOperations
+from agentos.control.remembered import AsyncOperation, MemoryOperations
 from agentos.domain.clock import SystemClock
 from agentos.domain.ports import Clock
 from agentos.home import Home
@@ -20,61 +22,35 @@ from agentos.memory.remembering import Remembering
 from agentos.store.database import Database
 
 
-def by_hand(database: Database, op: str, params: dict[str, Any], here: Here) -> dict[str, Any]:
-    """One operation while no daemon runs. By words alone: the embedder takes longer to load."""
+@dataclass(frozen=True)
+class Kept:
+    """What is done with one home's memory: asked of it, and by itself."""
 
-    logs.configure(None, level="ERROR")  # whoever asked sees the answer, and no log
-
-    async def run() -> dict[str, Any]:
-        index = index_process(here.home, embedder="")
-        remembering = Remembering(
-            database,
-            clock=SystemClock(),
-            index=index,
-            settings=here.config.memory,
-            zone=here.config.owner.zone,
-        )
-        _, consolidating = keepers(
-            database,
-            home=here.home,
-            config=here.config,
-            clock=SystemClock(),
-            remembering=remembering,
-            judge=Nobody(),
-        )
-        room = MemoryOperations(
-            database,
-            home=here.home,
-            config=here.config,
-            clock=SystemClock(),
-            remembering=remembering,
-            consolidating=consolidating,
-        )
-        try:
-            return await room.operations()[op](peer=None, **params)
-        finally:
-            await remembering.close()
-
-    return asyncio.run(run())
+    remembering: Remembering
+    operations: dict[str, AsyncOperation]
+    # It learns by day and is tidied by night.
+    loops: list[Callable[[], Awaitable[None]]]
 
 
-def keepers(
+def keep_memory(
     database: Database,
     *,
     home: Home,
     config: Config,
     clock: Clock,
-    remembering: Remembering,
     judge: Judging,
-) -> tuple[Capturing, Consolidating]:
-    """Who learns what is new, and who tidies it by night."""
-    zone = config.owner.zone
+    embedder: str | None = None,
+) -> Kept:
+    """Put it together; `embedder` instead of the configured one."""
+    settings, zone = config.memory, config.owner.zone
+    index = index_process(home, embedder=settings.embedder if embedder is None else embedder)
+    remembering = Remembering(database, clock=clock, index=index, settings=settings, zone=zone)
     episodes = Episodes(home, zone=zone)
     capturing = Capturing(
         database,
         clock=clock,
         home=home,
-        settings=config.memory,
+        settings=settings,
         remembering=remembering,
         episodes=episodes,
         judge=judge,
@@ -82,14 +58,44 @@ def keepers(
     consolidating = Consolidating(
         database,
         clock=clock,
-        settings=config.memory,
+        settings=settings,
         zone=zone,
         core=Core(home),
         remembering=remembering,
         episodes=episodes,
         capturing=capturing,
     )
-    return capturing, consolidating
+    room = MemoryOperations(
+        database,
+        home=home,
+        config=config,
+        clock=clock,
+        remembering=remembering,
+        consolidating=consolidating,
+    )
+    return Kept(remembering, room.operations(), [capturing.run, consolidating.run])
+
+
+def by_hand(database: Database, op: str, params: dict[str, Any], here: Here) -> dict[str, Any]:
+    """One operation while no daemon runs. By words alone: the embedder takes longer to load."""
+
+    logs.configure(None, level="ERROR")  # whoever asked sees the answer, and no log
+
+    async def run() -> dict[str, Any]:
+        kept = keep_memory(
+            database,
+            home=here.home,
+            config=here.config,
+            clock=SystemClock(),
+            judge=Nobody(),
+            embedder="",
+        )
+        try:
+            return await kept.operations[op](peer=None, **params)
+        finally:
+            await kept.remembering.close()
+
+    return asyncio.run(run())
 
 
 def index_process(home: Home, *, embedder: str) -> IndexProcess:
