@@ -1,8 +1,7 @@
 """Capture for a test: real rows, recall by the rows alone, and a judge that reads from a script."""
 
 import itertools
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +14,10 @@ from agentos.domain.talk import Message
 from agentos.home import Home
 from agentos.memory.capture import Capturing
 from agentos.memory.client import IndexProcess
+from agentos.memory.consolidate import Consolidating
+from agentos.memory.core import Core
 from agentos.memory.episodes import Episodes
+from agentos.memory.forgetting import Forgetting
 from agentos.memory.judge import Question, Verdict, read_verdict, user_prompt
 from agentos.memory.remembering import Remembering
 from agentos.standins.clock import VirtualClock
@@ -109,6 +111,28 @@ class CaptureRoom:
         )
         return self.capturing
 
+    def forgetting(self) -> Forgetting:
+        return Forgetting(
+            self.database,
+            clock=self.clock,
+            home=self.home,
+            remembering=self.remembering,
+            episodes=self.episodes,
+        )
+
+    def consolidating(self) -> Consolidating:
+        return Consolidating(
+            self.database,
+            clock=self.clock,
+            settings=self.settings,
+            zone=ZONE,
+            core=Core(self.home),
+            remembering=self.remembering,
+            episodes=self.episodes,
+            capturing=self.capturing,
+            forgetting=self.forgetting(),
+        )
+
     def says(self, text: str, *, forwarded_from: str | None = None, **more: Any) -> Message:
         """The owner says something, or hands it on."""
         number = next(self._numbers)
@@ -162,11 +186,3 @@ class CaptureRoom:
     def counts(self) -> dict[str, int]:
         with self.database.read() as connection:
             return captures.counts(connection)
-
-
-@contextmanager
-def replaced(room: CaptureRoom, script: Callable[[Question], Proposals]) -> Iterator[None]:
-    """Another script, for a while."""
-    before, room.judge.script = room.judge.script, script
-    yield
-    room.judge.script = before

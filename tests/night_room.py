@@ -20,8 +20,6 @@ from types import FrameType
 from typing import Any
 
 from agentos.home import Home
-from agentos.memory.consolidate import Consolidating
-from agentos.memory.core import Core
 from agentos.memory.episodes import Episodes
 from agentos.memory.judge import Question
 from agentos.standins.clock import VirtualClock
@@ -54,16 +52,7 @@ def consolidate(home: Home) -> None:
     """One night."""
     database = Database(sqlite_url(home.database_file))
     room = CaptureRoom(database, home=home, clock=NightClock(), script=every_line)
-    night = Consolidating(
-        database,
-        clock=room.clock,
-        settings=room.settings,
-        zone=ZONE,
-        core=Core(home),
-        remembering=room.remembering,
-        episodes=room.episodes,
-        capturing=room.capturing,
-    )
+    night = room.consolidating()
     asyncio.run(night.consolidate(NIGHT))
     database.close()
 

@@ -17,6 +17,7 @@ from agentos.memory.client import IndexProcess
 from agentos.memory.consolidate import Consolidating
 from agentos.memory.core import Core
 from agentos.memory.episodes import Episodes
+from agentos.memory.forgetting import Forgetting
 from agentos.memory.judge import Judging, Nobody
 from agentos.memory.remembering import Remembering
 from agentos.store.database import Database
@@ -55,6 +56,9 @@ def keep_memory(
         episodes=episodes,
         judge=judge,
     )
+    forgetting = Forgetting(
+        database, clock=clock, home=home, remembering=remembering, episodes=episodes
+    )
     consolidating = Consolidating(
         database,
         clock=clock,
@@ -64,6 +68,7 @@ def keep_memory(
         remembering=remembering,
         episodes=episodes,
         capturing=capturing,
+        forgetting=forgetting,
     )
     room = MemoryOperations(
         database,
@@ -72,6 +77,7 @@ def keep_memory(
         clock=clock,
         remembering=remembering,
         consolidating=consolidating,
+        forgetting=forgetting,
     )
     return Kept(remembering, room.operations(), [capturing.run, consolidating.run])
 

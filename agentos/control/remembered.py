@@ -136,6 +136,7 @@ class MemoryOperations:
         clock: Clock,
         remembering: Remembering,
         consolidating: Consolidating,
+        forgetting: Forgetting,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -143,9 +144,7 @@ class MemoryOperations:
         self._consolidating = consolidating
         self._core = Core(home)
         self._episodes = Episodes(home, zone=config.owner.zone)
-        self._forgetting = Forgetting(
-            database, clock=clock, remembering=remembering, episodes=self._episodes
-        )
+        self._forgetting = forgetting
         self._zone = config.owner.zone
 
     def operations(self) -> dict[str, AsyncOperation]:

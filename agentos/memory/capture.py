@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import zip_longest
 
 from sqlalchemy import Connection
 
@@ -41,9 +42,9 @@ _AFTER_NONSENSE = timedelta(hours=1)
 _AFTER_OUTAGE = timedelta(minutes=5)
 _LONGEST_OUTAGE_WAIT = timedelta(hours=6)
 # What a judge is shown of what is remembered already.
-_NEAR = 24
+_NEAR = 60
 _NEAR_A_LINE = 6
-_MOST_QUERIES = 12
+_MOST_QUERIES = 40
 _LIKE = 8
 
 
@@ -222,12 +223,18 @@ class Capturing:
     async def _near(self, part: Part, *, injected: Collection[Memory]) -> list[Memory]:
         """What is remembered about what was said: the longest lines ask, the owner's first."""
         by_weight = sorted(part.lines, key=lambda line: (line.who != "owner", -len(line.text)))
-        found: dict[int, Memory] = {one.id or 0: one for one in injected if one.current}
+        answers = []
         for line in by_weight[:_MOST_QUERIES]:
             wish = self._remembering.wish(line.text, limit=_NEAR_A_LINE)
-            for one in (await self._remembering.recall(wish, count=False)).found:
-                found.setdefault(one.memory.id or 0, one.memory)
-        return list(found.values())[: max(_NEAR, len(injected))]
+            answers.append((await self._remembering.recall(wish, count=False)).found)
+        found: dict[int, Memory] = {one.id or 0: one for one in injected if one.current}
+        most = len(found) + _NEAR
+        # The best of each line first, so that a talk about many things is shown something of each.
+        for rank in zip_longest(*answers):
+            for one in rank:
+                if one is not None and len(found) < most:
+                    found.setdefault(one.memory.id or 0, one.memory)
+        return list(found.values())
 
 
 def _settle(

@@ -67,6 +67,7 @@ class Consolidating:
         remembering: Remembering,
         episodes: Episodes,
         capturing: Capturing,
+        forgetting: Forgetting,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -76,9 +77,7 @@ class Consolidating:
         self._remembering = remembering
         self._episodes = episodes
         self._capturing = capturing
-        self._forgetting = Forgetting(
-            database, clock=clock, remembering=remembering, episodes=episodes
-        )
+        self._forgetting = forgetting
         # What is asked for by hand waits for the night's own, and the other way round.
         self._turn = asyncio.Lock()
 

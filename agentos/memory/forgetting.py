@@ -1,7 +1,9 @@
-"""Forgetting for good: a text goes out of the episodes, the proposals, the index and the rows.
+"""Forgetting for good: a text goes out of all that is kept under home.
 
-The rows last: as long as one is due it tells what has to go, so a kill at any point costs nothing
-but doing it again.
+Out of the episodes, what was proposed, said and done, what sessions wrote down, the index, the row.
+
+The row goes last: as long as it is due it tells what has to go, so a kill at any point costs no
+more than doing it again.
 """
 
 import asyncio
@@ -10,9 +12,11 @@ from sqlalchemy import Connection
 
 from agentos.domain.memory import Memory
 from agentos.domain.ports import Clock
+from agentos.home import Home
+from agentos.memory import traces
 from agentos.memory.episodes import Episodes
 from agentos.memory.remembering import Remembering
-from agentos.store import core_versions, memories
+from agentos.store import blotting, core_versions, memories
 from agentos.store.database import Database
 
 
@@ -24,22 +28,22 @@ class Forgetting:
         database: Database,
         *,
         clock: Clock,
+        home: Home,
         remembering: Remembering,
         episodes: Episodes,
     ) -> None:
         self._database = database
         self._clock = clock
+        self._home = home
         self._remembering = remembering
         self._episodes = episodes
 
     async def forget_now(self, memory_id: int) -> int:
         """Forget something for good, at once; how many episodes told of it. Raises IndexDown."""
         at = self._clock.now()
-
-        def forget(connection: Connection) -> Memory:
-            return memories.forget(connection, memory_id, at=at, erase_at=at)
-
-        row = await self._database.write(forget)
+        row = await self._database.write(
+            lambda connection: memories.forget(connection, memory_id, at=at, erase_at=at)
+        )
         erased = await self._erase_episodes([row])
         await self.erase_due()
         return erased
@@ -51,8 +55,14 @@ class Forgetting:
         if not due:
             return []
         await self._erase_episodes(due)
-        texts = [row.text for row in due if row.text]
-        await self._database.write(lambda connection: core_versions.erase(connection, texts))
+        texts = [row.text for row in due if len(row.text) >= traces.LEAST]
+
+        def blot_out(connection: Connection) -> None:
+            core_versions.erase(connection, texts)
+            blotting.blot_out(connection, texts)
+
+        await self._database.write(blot_out)
+        await asyncio.to_thread(traces.blot_out, self._home, texts)
         return await self._remembering.erase_due()
 
     async def _erase_episodes(self, due: list[Memory]) -> int:

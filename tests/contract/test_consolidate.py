@@ -9,7 +9,6 @@ from agentos.domain.ledger import Purpose, Usage
 from agentos.domain.memory import Category, CoreState, Memory, Origin, Trust
 from agentos.domain.talk import Outgoing
 from agentos.home import Home
-from agentos.memory.consolidate import Consolidating
 from agentos.memory.core import Core, with_line
 from agentos.memory.judge import Question
 from agentos.standins.clock import VirtualClock
@@ -34,26 +33,13 @@ def echo(question: Question) -> list[dict[str, Any]]:
     ]
 
 
-def consolidating(room: CaptureRoom) -> Consolidating:
-    return Consolidating(
-        room.database,
-        clock=room.clock,
-        settings=room.settings,
-        zone=ZONE,
-        core=Core(room.home),
-        remembering=room.remembering,
-        episodes=room.episodes,
-        capturing=room.capturing,
-    )
-
-
 def today(room: CaptureRoom) -> date:
     return room.clock.now().astimezone(ZONE).date()
 
 
 async def next_night(room: CaptureRoom) -> str:
     room.clock.advance(timedelta(days=1))
-    return await consolidating(room).consolidate(str(today(room)))
+    return await room.consolidating().consolidate(str(today(room)))
 
 
 def note(room: CaptureRoom, text: str, **more: Any) -> str:
@@ -90,7 +76,7 @@ async def test_the_days_episodes_become_memories_once(room: CaptureRoom) -> None
 
 async def test_today_is_read_by_hand_and_the_rest_of_it_by_night(room: CaptureRoom) -> None:
     note(room, "Ana is vegetarian")
-    assert "1 remembered" in await consolidating(room).by_hand()
+    assert "1 remembered" in await room.consolidating().by_hand()
     note(room, "Ben is a baker")
     assert "1 remembered" in await next_night(room)
     assert room.current() == ["Ana is vegetarian", "Ben is a baker"]
@@ -99,7 +85,7 @@ async def test_today_is_read_by_hand_and_the_rest_of_it_by_night(room: CaptureRo
 async def test_the_same_night_again_does_nothing(room: CaptureRoom) -> None:
     note(room, "Ana is vegetarian")
     room.clock.advance(timedelta(days=1))
-    night = consolidating(room)
+    night = room.consolidating()
     first = await night.consolidate(str(today(room)))
     said = len(room.episodes.read(today(room)))
     assert await night.consolidate(str(today(room))) == first
@@ -234,12 +220,12 @@ async def test_a_night_that_broke_off_goes_on_where_it_was(room: CaptureRoom) ->
 
     room.judge.rest = broken  # type: ignore[method-assign]
     with pytest.raises(RuntimeError):
-        await consolidating(room).consolidate(key)
+        await room.consolidating().consolidate(key)
     del room.judge.rest  # type: ignore[attr-defined]
     with room.database.read() as connection:
         night = nights.find_unfinished(connection)
     assert night is not None and night.steps == []
-    assert await consolidating(room).consolidate(f"{key} later") != ""
+    assert await room.consolidating().consolidate(f"{key} later") != ""
     assert room.current() == ["Ana is vegetarian"]
     assert len(room.judge.questions) == 1
     with room.database.read() as connection:
