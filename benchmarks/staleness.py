@@ -201,6 +201,7 @@ async def measure(
         remembering=remembering,
         episodes=Episodes(home, zone=ZoneInfo("UTC")),
         judge=KnowingJudge(facts),
+        zone=ZoneInfo("UTC"),
     )
     await capturing.look()
     for turn in range(max(len(fact.said) for fact in facts)):

@@ -107,6 +107,7 @@ class CaptureRoom:
             remembering=self.remembering,
             episodes=self.episodes,
             judge=self.judge,
+            zone=ZONE,
             injected=lambda connection, piece: self.given,
         )
         return self.capturing

@@ -55,6 +55,7 @@ def keep_memory(
         remembering=remembering,
         episodes=episodes,
         judge=judge,
+        zone=zone,
     )
     forgetting = Forgetting(
         database, clock=clock, home=home, remembering=remembering, episodes=episodes

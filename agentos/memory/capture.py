@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import zip_longest
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -42,9 +43,9 @@ _AFTER_NONSENSE = timedelta(hours=1)
 _AFTER_OUTAGE = timedelta(minutes=5)
 _LONGEST_OUTAGE_WAIT = timedelta(hours=6)
 # What a judge is shown of what is remembered already.
-_NEAR = 60
+_NEAR = 120
 _NEAR_A_LINE = 6
-_MOST_QUERIES = 40
+_MOST_QUERIES = 30
 _LIKE = 8
 
 
@@ -70,6 +71,7 @@ class Capturing:
         remembering: Remembering,
         episodes: Episodes,
         judge: Judging,
+        zone: ZoneInfo,
         injected: Injected = lambda connection, piece: (),
     ) -> None:
         self._database = database
@@ -79,6 +81,7 @@ class Capturing:
         self._remembering = remembering
         self._episodes = episodes
         self._judge = judge
+        self._zone = zone
         self._injected = injected
         self._quiet = timedelta(minutes=settings.lull_minutes)
         # How far there is nothing more to find, so that it is not looked for each time.
@@ -200,6 +203,7 @@ class Capturing:
             lines=part.lines,
             near=near,
             injected={one.id or 0 for one in injected},
+            zone=self._zone,
         )
         verdict = await self._judge.judge(question)
         told.bills.append(verdict)

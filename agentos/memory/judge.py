@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Protocol
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -18,6 +19,7 @@ from agentos.home import Home
 from agentos.prompts import render
 
 _PATIENCE = timedelta(seconds=90)
+_UTC = ZoneInfo("UTC")
 MOST_PROPOSALS = 20
 LONGEST_TEXT = 500
 # These are of the far end, or of the way there; what else goes wrong is an answer we cannot use.
@@ -113,6 +115,8 @@ class Question:
     near: Sequence[Memory]
     # Of those, what the conversation had been given: hearing it again is no news.
     injected: Collection[int] = ()
+    # In which times are told: "tomorrow" is the owner's.
+    zone: ZoneInfo = _UTC
 
     @property
     def outside(self) -> bool:
@@ -209,17 +213,22 @@ def system_prompt() -> str:
 
 def user_prompt(question: Question) -> str:
     """The part that is about this material."""
+    zone = question.zone
     return render(
         "judge_material.md.j2",
-        now=question.now.isoformat(timespec="seconds"),
+        now=f"{_minute(question.now, zone)} ({zone.key})",
         about=question.about,
         outside=question.outside,
         near=[
-            {"row": one, "given": one.id in question.injected, "day": _day(one.valid_from)}
+            {
+                "row": one,
+                "given": one.id in question.injected,
+                "day": _minute(one.valid_from, zone)[:10],
+            }
             for one in question.near
         ],
         lines=[
-            {"number": number, "who": one.who, "when": _minute(one.at), "text": one.text}
+            {"number": number, "who": one.who, "when": _minute(one.at, zone), "text": one.text}
             for number, one in enumerate(question.lines, start=1)
         ],
     )
@@ -253,9 +262,5 @@ def _proposal(told: dict[str, Any]) -> Proposal | None:
         return None if again is None else again.memory
 
 
-def _day(at: datetime) -> str:
-    return at.date().isoformat()
-
-
-def _minute(at: datetime) -> str:
-    return at.isoformat(timespec="minutes")
+def _minute(at: datetime, zone: ZoneInfo) -> str:
+    return at.astimezone(zone).isoformat(timespec="minutes")

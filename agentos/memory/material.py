@@ -22,7 +22,7 @@ from agentos.memory.judge import Line
 from agentos.store import captures, jobs, needs, rows, runs
 
 # So many episodes are read in one go; with long lines it is several.
-MOST_EPISODES = 60
+MOST_EPISODES = 30
 _LONGEST_LINE = 2_000
 _MOST_CHARACTERS = 16_000
 _MOST_TRANSCRIPT = 5_000_000
