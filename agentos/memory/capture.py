@@ -44,7 +44,7 @@ _AFTER_OUTAGE = timedelta(minutes=5)
 _LONGEST_OUTAGE_WAIT = timedelta(hours=6)
 # What a judge is shown of what is remembered already.
 _NEAR = 120
-_NEAR_A_LINE = 6
+_NEAR_A_LINE = 12
 _MOST_QUERIES = 30
 _LIKE = 8
 
@@ -212,7 +212,7 @@ class Capturing:
             return
         told.steps += [Step(refused=1)] * verdict.broken
         for proposal in verdict.proposals:
-            wish = self._remembering.wish(proposal.text, limit=_LIKE, floor=0.0)
+            wish = self._remembering.wish(proposal.text, limit=_LIKE, floor=0.0, diverse=False)
             like = (await self._remembering.recall(wish, count=False)).found
             told.steps.append(
                 sift(
@@ -229,7 +229,7 @@ class Capturing:
         by_weight = sorted(part.lines, key=lambda line: (line.who != "owner", -len(line.text)))
         answers = []
         for line in by_weight[:_MOST_QUERIES]:
-            wish = self._remembering.wish(line.text, limit=_NEAR_A_LINE)
+            wish = self._remembering.wish(line.text, limit=_NEAR_A_LINE, diverse=False)
             answers.append((await self._remembering.recall(wish, count=False)).found)
         found: dict[int, Memory] = {one.id or 0: one for one in injected if one.current}
         most = len(found) + _NEAR

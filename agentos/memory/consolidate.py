@@ -206,8 +206,8 @@ class Consolidating:
         seen = {memory_id}
         row = await self._database.query(partial(memories.get, memory_id=memory_id))
         while row.holds(at):
-            wish = self._remembering.wish(row.text, limit=_LIKE, floor=0.0)
-            # Of those that are alike a recall gives one: the next is found without it.
+            wish = self._remembering.wish(row.text, limit=_LIKE, floor=0.0, diverse=False)
+            # A recall gives so many at once: the next are found without them.
             found = (await self._remembering.recall(wish, count=False, injected=seen)).found
             same = [one for one in found if _is_same(row, one.memory, cosine=one.cosine)]
             if not same:

@@ -19,7 +19,7 @@ OUTBOX = rows.table_of(Outgoing)
 RUN = rows.table_of(Run)
 JOB = rows.table_of(Job)
 # More is another piece: a model has to read it in one go.
-MOST_MESSAGES = 20
+MOST_MESSAGES = 10
 _BEGIN = "begin"
 _COUNTS = ("captured", "superseded", "ignored", "duplicate", "refused", "failed")
 # What is to be tried again later than this was written down by a clock that was ahead.

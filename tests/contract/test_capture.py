@@ -96,7 +96,7 @@ async def test_a_long_talk_is_read_in_pieces_without_a_gap(room: CaptureRoom) ->
     assert await room.lull() == 3
     told = [line.text for question in room.judge.questions for line in question.lines]
     assert sorted(told) == sorted(
-        text for n in range(43) for text in (f"fact number {n}", f"answer {n}")
+        text for n in range(23) for text in (f"fact number {n}", f"answer {n}")
     )
 
 
