@@ -26,7 +26,7 @@ from agentos.channels.telegram.channel import TelegramChannel
 from agentos.channels.terminal import TerminalChannel
 from agentos.config import Config
 from agentos.control.daemon import DaemonOperations, Operations, tidy_daily
-from agentos.control.remembered import MemoryOperations
+from agentos.control.keeping import keep_memory
 from agentos.control.server import ControlServer
 from agentos.control.tidying import set_old_files_aside
 from agentos.domain.clock import SystemClock
@@ -41,6 +41,7 @@ from agentos.errors import BackendFailed, Misconfigured
 from agentos.frontdesk.desk import FrontDesk
 from agentos.home import Home
 from agentos.loopback.process import LoopbackProcess
+from agentos.memory.judge import Judge, assignment
 from agentos.memory.room import MemoryRoom
 from agentos.standins.clock import VirtualClock
 from agentos.standins.process import StandinProcess
@@ -230,17 +231,20 @@ async def _wired(
         pairing_code,
         asyncio.Event(),
     )
+    model = config.memory.model or config.models.fast
+    judge = Judge(sessions.open(assignment(home, model=model), title="judge"))
+    kept = keep_memory(database, home=home, config=config, clock=clock, judge=judge, room=memory)
     control = ControlServer(
         home,
         database=database,
         clock=clock,
         config=config,
-        extra={**terminal.operations(), **_operations(running)},
+        extra={**terminal.operations(), **_operations(running), **kept.operations},
     )
     loops: list[Callable[[], Any]] = [control.run, engine.dispatcher.run, desk.run]
     loops += [forks_warm(engine.forks), lambda: _evict(engine)]
     loops.append(tidy_daily(database, home=home, clock=clock, days=config.retention.days))
-    loops += memory.loops
+    loops += [*memory.loops, *kept.loops]
     for channel in channels.values():
         loops.append(channel.run)
         loops.append(Deliverer(database, clock=clock, channel=channel).run)
@@ -366,14 +370,7 @@ def _operations(running: Running) -> Operations:
         "model_is_standin": running.access.is_standin,
         "channels": sorted(running.channels),
     }
-    memory = MemoryOperations(
-        running.database,
-        home=running.home,
-        config=running.config,
-        clock=running.clock,
-        remembering=running.memory.remembering,
-    )
-    daemon = DaemonOperations(
+    return DaemonOperations(
         running.database,
         home=running.home,
         config=running.config,
@@ -382,5 +379,4 @@ def _operations(running: Running) -> Operations:
         remembering=running.memory.remembering,
         stopping=running.stopping,
         about=about,
-    )
-    return {**daemon.operations(), **memory.operations()}
+    ).operations()

@@ -205,6 +205,14 @@ class Memory(_Section):
     # How long daily episodes are kept whole, and a forgotten memory can be restored.
     episode_days: int = Field(default=30, ge=1, le=3650)
     forget_days: int = Field(default=30, ge=0, le=3650)
+    # Whether talks and jobs are looked through, after which lull, by which model, for what a day.
+    capture: bool = True
+    lull_minutes: float = Field(default=10, gt=0, le=1440)
+    model: str = ""
+    capture_tokens: int = Field(default=500_000, ge=0)
+    # When it is tidied, empty never; what was going on, and not recalled for so long, is over.
+    consolidate_at: str = Field(default="03:00", pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")
+    context_days: int = Field(default=90, ge=0, le=3650)
 
 
 class Store(_Section):

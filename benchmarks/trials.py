@@ -56,6 +56,9 @@ _SETTINGS = {
     "AGENTOS_CAPACITY__LEAST_MEMORY_MB": "0",
     "AGENTOS_CAPACITY__MOST_LOAD": "1000",
     "AGENTOS_STANDINS__CLOCK": "true",
+    # Memory has kills of its own; a clock that jumps makes each talk one that is over.
+    "AGENTOS_MEMORY__CAPTURE": "false",
+    "AGENTOS_MEMORY__EMBEDDER": "",
     # With a key there is a gateway, which can be killed, too.
     "ANTHROPIC_API_KEY": "sk-ant-for-the-stand-in",
 }

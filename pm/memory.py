@@ -9,7 +9,7 @@ import typer
 
 from agentos.control.plain import clean, one_line
 from agentos.errors import BadRequest
-from pm.call import call
+from pm.call import call, call_slowly
 from pm.options import AsJson, Limit, ProjectOption
 from pm.output import Column, field, say, say_json, table, when
 
@@ -252,11 +252,24 @@ def stats(as_json: AsJson = False) -> None:
     if as_json:
         say_json(told)
         return
-    for part in ("memories", "index"):
+    for part in ("memories", "index", "capture", "consolidation"):
         say(part.capitalize())
         for name, value in told[part].items():
             say(f"  {name:<12} {one_line(str(value))}")
     say(f"Episodes of {told['episode_days']} days")
+
+
+@memory.command("consolidate")
+def consolidate(as_json: AsJson = False) -> None:
+    """Do the night's tidying of memory now.
+
+    What is new is only read while the service runs: it has the model.
+    """
+    told = call_slowly("memory.consolidate")
+    if as_json:
+        say_json(told)
+    else:
+        say(told["told"] or "There was nothing to tidy.")
 
 
 @memory.command("episodes")

@@ -260,4 +260,7 @@ def _environment(home: Home, far: FarEnds) -> dict[str, str]:
         # A machine that is busy with tests must not keep work from starting.
         "AGENTOS_CAPACITY__MOST_LOAD": "1000",
         "AGENTOS_STANDINS__CLOCK": "true",
+        # Who tests memory turns it on: a clock that is moved makes each talk one that is over.
+        "AGENTOS_MEMORY__CAPTURE": "false",
+        "AGENTOS_MEMORY__EMBEDDER": "",
     }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentos import config
-from agentos.control import remembered
+from agentos.control import keeping, remembered
 from agentos.control.operations.operation import Here
 from agentos.control.operations.registry import OPERATIONS, unknown
 from agentos.control.tidying import tidy_by_hand
@@ -23,7 +23,7 @@ def run(home: Home, op: str, params: dict[str, Any]) -> Any:
         )
     if op in remembered.NAMES:
         return _with_database(
-            home, lambda database, here: remembered.by_hand(database, op, params, here)
+            home, lambda database, here: keeping.by_hand(database, op, params, here)
         )
     if op not in OPERATIONS:
         raise unknown(op)

@@ -13,30 +13,29 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field
 from sqlalchemy import Connection
 
-from agentos import log as logs
 from agentos.config import Config
-from agentos.control.operations.operation import Here, Limit, Params, RowId, validated
+from agentos.control.operations.operation import Limit, Params, RowId, validated
 from agentos.control.operations.shown import shown
 from agentos.control.operations.tasks import NameOrId, project_id_of
 from agentos.control.peer import Peer
 from agentos.control.restraint import restrained
-from agentos.domain.clock import SystemClock
 from agentos.domain.memory import Category, Memory, Origin, Trust
 from agentos.domain.ports import Clock
 from agentos.errors import BadRequest
 from agentos.home import Home
+from agentos.memory.consolidate import Consolidating
 from agentos.memory.core import OWNER, Core, with_line
 from agentos.memory.episodes import Episode, Episodes
+from agentos.memory.forgetting import Forgetting
 from agentos.memory.recall import Recalled
 from agentos.memory.remembering import Remembering
-from agentos.memory.room import index_process
-from agentos.store import core_versions, memories
+from agentos.store import captures, core_versions, memories, nights
 from agentos.store.database import Database
 
 Text = Annotated[str, Field(min_length=1, max_length=100_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 AsyncOperation = Callable[..., Awaitable[dict[str, Any]]]
-_VERBS = "search why add forget restore history core export import stats episodes"
+_VERBS = "search why add forget restore history core export import stats episodes consolidate"
 NAMES = frozenset(f"memory.{verb}" for verb in _VERBS.split())
 _PAGE = 1000
 _DEEP = 60
@@ -137,13 +136,17 @@ class MemoryOperations:
         config: Config,
         clock: Clock,
         remembering: Remembering,
+        consolidating: Consolidating,
+        forgetting: Forgetting,
     ) -> None:
         self._database = database
         self._clock = clock
         self._remembering = remembering
+        self._consolidating = consolidating
         self._core = Core(home)
         self._mark = home.mark
         self._episodes = Episodes(home, zone=config.owner.zone)
+        self._forgetting = forgetting
         self._zone = config.owner.zone
 
     def operations(self) -> dict[str, AsyncOperation]:
@@ -160,6 +163,7 @@ class MemoryOperations:
             "import": (Import, self._import),
             "stats": (Nothing, self._stats),
             "episodes": (EpisodeWords, self._episode_words),
+            "consolidate": (Nothing, self._consolidate),
         }
         return {
             f"memory.{verb}": _operation(f"memory.{verb}", kind, run, mark=self._mark)
@@ -203,12 +207,12 @@ class MemoryOperations:
         return {"memory": shown(made)}
 
     async def _forget(self, words: Forget) -> dict[str, Any]:
-        row = await self._database.query(lambda c: memories.get(c, words.memory))
-        refs = {row.source_ref} if row.origin is Origin.episode and row.source_ref else set()
-        forgotten = await self._remembering.forget(words.memory, now=words.now)
         erased = 0
         if words.now:
-            erased = await asyncio.to_thread(self._episodes.erase, [row.text], refs=refs)
+            erased = await self._forgetting.forget_now(words.memory)
+            forgotten = await self._database.query(lambda c: memories.get(c, words.memory))
+        else:
+            forgotten = await self._remembering.forget(words.memory)
         told = shown(forgotten, without=("text",))
         return {"memory": told, "erased": words.now, "episodes": erased}
 
@@ -274,7 +278,17 @@ class MemoryOperations:
     async def _stats(self, _: Nothing) -> dict[str, Any]:
         told = await self._remembering.status()
         days = await asyncio.to_thread(self._episodes.days)
-        return {**told, "episode_days": len(days)}
+
+        def read(connection: Connection) -> dict[str, Any]:
+            last = nights.find_last(connection)
+            ended = last.ended_at if last is not None else None
+            night = {"ended": ended.isoformat() if ended else None, **(last.counts if last else {})}
+            return {"capture": captures.counts(connection), "consolidation": night}
+
+        return {**told, **await self._database.query(read), "episode_days": len(days)}
+
+    async def _consolidate(self, _: Nothing) -> dict[str, Any]:
+        return {"told": await self._consolidating.by_hand()}
 
     async def _episode_words(self, words: EpisodeWords) -> dict[str, Any]:
         if words.search is not None:
@@ -297,35 +311,6 @@ class MemoryOperations:
 
     async def _project(self, name_or_id: int | str | None) -> int | None:
         return await self._database.query(lambda c: project_id_of(c, name_or_id))
-
-
-def by_hand(database: Database, op: str, params: dict[str, Any], here: Here) -> dict[str, Any]:
-    """One operation while no daemon runs. By words alone: the embedder takes longer to load."""
-
-    logs.configure(None, level="ERROR")  # whoever asked sees the answer, and no log
-
-    async def run() -> dict[str, Any]:
-        index = index_process(here.home, embedder="")
-        remembering = Remembering(
-            database,
-            clock=SystemClock(),
-            index=index,
-            settings=here.config.memory,
-            zone=here.config.owner.zone,
-        )
-        room = MemoryOperations(
-            database,
-            home=here.home,
-            config=here.config,
-            clock=SystemClock(),
-            remembering=remembering,
-        )
-        try:
-            return await room.operations()[op](peer=None, **params)
-        finally:
-            await remembering.close()
-
-    return asyncio.run(run())
 
 
 def _operation(

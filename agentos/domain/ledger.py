@@ -21,6 +21,8 @@ class Purpose(StrEnum):
     work = auto()
     review = auto()
     handover = auto()
+    capture = auto()  # what of a talk or a job is worth remembering
+    maintenance = auto()  # the same of a day, by night
 
 
 class Usage(Row, table=True):

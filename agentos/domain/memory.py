@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Column, Index, Text, text
 from sqlmodel import Field
 
-from agentos.domain.columns import EnumText, UtcDateTime
+from agentos.domain.columns import EnumText, Json, UtcDateTime
 from agentos.domain.row import Row
 
 
@@ -142,3 +142,73 @@ class CoreVersion(Row, table=True):
     reason: str = Field(default="", sa_column=Column(Text, nullable=False))
     at: datetime = Field(sa_column=_when(nullable=False))
     answered_at: datetime | None = Field(default=None, sa_column=_when())
+
+
+class CaptureKind(StrEnum):
+    """What was looked through for memories."""
+
+    begin = auto()  # nothing: what came before it is left alone
+    talk = auto()
+    job = auto()
+    episodes = auto()
+
+
+class CaptureState(StrEnum):
+    """How far it is with a piece of it."""
+
+    waiting = auto()
+    done = auto()
+    failed = auto()  # given up: twice the answer was nonsense
+
+
+class Capture(Row, table=True):
+    """One piece of what was said or done, and what was made of it. Its text is not kept here.
+
+    A piece is written down before a model reads it, and settled in the transaction that adds its
+    memories: a kill costs the reading, and never a memory or a second one.
+    """
+
+    __tablename__ = "capture"
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(unique=True, max_length=300)
+    kind: CaptureKind = Field(sa_column=Column(EnumText(CaptureKind), nullable=False))
+    # The conversation, "job:12", or the day of the episodes.
+    source: str = Field(max_length=200, index=True)
+    # What of it: ids of messages, the id of a run, or numbers of episodes.
+    after: int = 0
+    upto: int = 0
+    # In a conversation, the ids of what was said to the owner.
+    after_said: int = 0
+    upto_said: int = 0
+    state: CaptureState = Field(
+        default=CaptureState.waiting,
+        sa_column=Column(EnumText(CaptureState), nullable=False, index=True),
+    )
+    captured: int = 0
+    superseded: int = 0
+    ignored: int = 0
+    duplicate: int = 0
+    # Of what a judge proposed: what it had no right to, or invented.
+    refused: int = 0
+    # Answers that were nonsense, and questions that nobody answered.
+    failed: int = 0
+    unanswered: int = 0
+    problem: str = Field(default="", sa_column=Column(Text, nullable=False))
+    retry_at: datetime | None = Field(default=None, sa_column=_when())
+    created_at: datetime = Field(sa_column=_when(nullable=False))
+    ended_at: datetime | None = Field(default=None, sa_column=_when())
+
+
+class Night(Row, table=True):
+    """One consolidation: how far it came, so that the next start goes on there, and what it did."""
+
+    __tablename__ = "night"
+    id: int | None = Field(default=None, primary_key=True)
+    # The owner's date it was due on; one that was asked for by hand has its moment behind it.
+    key: str = Field(unique=True, max_length=100)
+    # The steps that are done.
+    steps: list[str] = Field(default_factory=list, sa_column=Column(Json, nullable=False))
+    # What they counted; no words of anybody's.
+    counts: dict[str, int] = Field(default_factory=dict, sa_column=Column(Json, nullable=False))
+    started_at: datetime = Field(sa_column=_when(nullable=False))
+    ended_at: datetime | None = Field(default=None, sa_column=_when())

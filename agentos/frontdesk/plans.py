@@ -12,6 +12,7 @@ from agentos.config import Config
 from agentos.domain.frames import Access, Assignment, TurnUsage
 from agentos.domain.ledger import Purpose
 from agentos.domain.plan import PlanDraft, Step
+from agentos.domain.schemas import read_answer, schema_of
 from agentos.domain.states import MessageState, PlanState
 from agentos.domain.talk import Card, CardKind, Message
 from agentos.domain.triage import BigWork
@@ -20,7 +21,6 @@ from agentos.engine.sessions import Sessions
 from agentos.frontdesk import effects, words
 from agentos.frontdesk.errands import Resting
 from agentos.frontdesk.intake import File
-from agentos.frontdesk.schemas import read_answer, schema_of
 from agentos.frontdesk.surroundings import Surroundings
 from agentos.home import Home
 from agentos.prompts import render

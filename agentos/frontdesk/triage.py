@@ -12,11 +12,11 @@ from agentos.config import Config
 from agentos.domain.classifier import classify
 from agentos.domain.frames import Access, Assignment, TurnEnded, TurnUsage
 from agentos.domain.ports import Clock
+from agentos.domain.schemas import read_answer, schema_of
 from agentos.domain.triage import Clarify, Defer, Respond, Triage
 from agentos.engine.sessions import Sessions
 from agentos.frontdesk import words
 from agentos.frontdesk.intake import Intake
-from agentos.frontdesk.schemas import read_answer, schema_of
 from agentos.frontdesk.surroundings import Surroundings
 from agentos.home import Home
 from agentos.prompts import render

@@ -24,6 +24,9 @@ COMPACT_AFTER = 100
 _WHOLE = 30
 _SHORT = 240
 _FOLDED_LINES = 6
+_SEAM = " / "
+# A shorter beginning of a text tells nothing of it.
+_TELLING = 6
 
 
 @dataclass(frozen=True)
@@ -131,19 +134,18 @@ class Episodes:
         return gone
 
     def erase(self, texts: Iterable[str], *, refs: Collection[str] = ()) -> int:
-        """Take lines that hold one of the texts, or are named, out of the files; how many."""
+        """Take out lines that hold one of the texts, or are named by ref or source; how many.
+
+        Of lines that were folded into one, only those that hold it go.
+        """
         wanted = [text for text in texts if text.strip()]
         erased = 0
         for day in self.days():
             with self._held(day):
                 lines = _read(self._file(day), day)
-                kept = [
-                    one
-                    for one in lines
-                    if one.ref not in refs and not any(text in one.text for text in wanted)
-                ]
-                if len(kept) < len(lines):
-                    erased += len(lines) - len(kept)
+                kept = [left for one in lines if (left := _without(one, wanted, refs)) is not None]
+                if kept != lines:
+                    erased += sum(one not in kept for one in lines)
                     self._replace(day, kept)
         return erased
 
@@ -174,7 +176,7 @@ def _append(file: Path, day: date, lines: list[Episode], *, anew: bool) -> list[
     _mend(file)
     there = _read(file, day)
     known = set() if anew else {(one.kind, one.source, one.text) for one in there}
-    number = max((_number(one.ref) for one in there), default=0)
+    number = max((number_of(one.ref) for one in there), default=0)
     made = []
     for one in lines:
         if (one.kind, one.source, one.text) not in known:
@@ -207,10 +209,34 @@ def _fold_key(one: Episode, *, cited: Collection[str]) -> tuple[str, str] | None
 
 def _one_of(lines: Sequence[Episode]) -> Episode:
     first = lines[0]
-    texts = " / ".join(one.text if len(one.text) <= _SHORT else _cut(one.text) for one in lines)
+    texts = _SEAM.join(one.text if len(one.text) <= _SHORT else _cut(one.text) for one in lines)
     return Episode(
         first.ref, first.at, first.kind, texts, first.trust, first.source, folded=len(lines)
     )
+
+
+def _without(one: Episode, texts: Sequence[str], refs: Collection[str]) -> Episode | None:
+    """An episode without what is to be erased; None when nothing is left of it."""
+    if one.ref in refs or one.source in refs:
+        return None
+    if not one.folded:
+        return None if any(text in one.text for text in texts) else one
+    parts = one.text.split(_SEAM)
+    kept = [part for part in parts if not any(_holds(part, text) for text in texts)]
+    if not kept or any(text in _SEAM.join(kept) for text in texts):
+        return None
+    return one if len(kept) == len(parts) else replace(one, text=_SEAM.join(kept))
+
+
+def _holds(part: str, text: str) -> bool:
+    """Whether a part of a folded line has a text in it, or the beginning of it at its cut end."""
+    if text in part:
+        return True
+    if not part.endswith("…"):
+        return False
+    cut = part[:-1]
+    longest = min(len(cut), len(text))
+    return any(cut.endswith(text[:size].rstrip()) for size in range(longest, _TELLING - 1, -1))
 
 
 def _cut(text: str) -> str:
@@ -251,6 +277,7 @@ def _read(file: Path, day: date) -> list[Episode]:
     return found
 
 
-def _number(ref: str) -> int:
+def number_of(ref: str) -> int:
+    """The number of an episode within its day; 0 of what names none."""
     number = ref.partition(":")[2]
     return int(number) if number.isdecimal() else 0

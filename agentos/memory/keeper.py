@@ -12,6 +12,7 @@ from agentos.domain.ports import Clock
 from agentos.errors import AgentosError, IndexDown
 from agentos.home import Home
 from agentos.memory.core import Core
+from agentos.memory.forgetting import Forgetting
 from agentos.memory.remembering import Remembering
 from agentos.store import memories
 from agentos.store.database import Database
@@ -34,6 +35,7 @@ class Keeper:
         home: Home,
         clock: Clock,
         remembering: Remembering,
+        forgetting: Forgetting,
         first: timedelta = _FIRST,
         look: timedelta = _LOOK,
     ) -> None:
@@ -42,6 +44,7 @@ class Keeper:
         self._home = home
         self._clock = clock
         self._remembering = remembering
+        self._forgetting = forgetting
         self._core = Core(home)
         self._first = first
         self._look = look
@@ -89,7 +92,7 @@ class Keeper:
         now = self._clock.now()
         if self._erased_at is not None and timedelta() <= now - self._erased_at < _ERASE_EVERY:
             return
-        if erased := await self._remembering.erase_due():
+        if erased := await self._forgetting.erase_due():
             log.info("memories_erased", count=len(erased))
         self._erased_at = now
 

@@ -74,6 +74,8 @@ class Wish:
     unasked: bool = False
     # Only what belongs to it, or to no project.
     project_id: int | None = None
+    # Leave out what says the same as a better one. Who compares memories wants them all.
+    diverse: bool = True
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ def choose(
             )
         )
     ranked.sort(key=lambda one: (-one.score, -(one.memory.id or 0)))
-    return _within(_different(ranked, limit=wish.limit), wish.tokens)
+    best = _different(ranked, limit=wish.limit) if wish.diverse else ranked[: wish.limit]
+    return _within(best, wish.tokens)
 
 
 def recency(memory: Memory, *, at: datetime, half_life: timedelta) -> float:

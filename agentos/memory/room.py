@@ -9,6 +9,7 @@ from agentos.home import Home
 from agentos.memory.client import IndexProcess
 from agentos.memory.diary import Diary
 from agentos.memory.episodes import Episodes
+from agentos.memory.forgetting import Forgetting
 from agentos.memory.keeper import Keeper
 from agentos.memory.recollection import MESSAGE_PATIENCE, Recollections
 from agentos.memory.remembering import Remembering
@@ -27,9 +28,15 @@ class MemoryRoom:
         config: Config,
         clock: Clock,
         patience: timedelta = MESSAGE_PATIENCE,
+        embedder: str | None = None,
     ) -> None:
-        """`patience` is how long the prompt of a message waits for what memory holds."""
-        index = index_process(home, embedder=config.memory.embedder)
+        """`patience` is how long the prompt of a message waits for what memory holds.
+
+        `embedder` is instead of the configured one.
+        """
+        index = index_process(
+            home, embedder=config.memory.embedder if embedder is None else embedder
+        )
         zone = config.owner.zone
         self.remembering = Remembering(
             database, clock=clock, index=index, settings=config.memory, zone=zone
@@ -44,7 +51,20 @@ class MemoryRoom:
         )
         self.requests = Requests(database, clock=clock, remembering=self.remembering, zone=zone)
         self.episodes = Episodes(home, zone=zone)
-        self._keeper = Keeper(database, home=home, clock=clock, remembering=self.remembering)
+        self.forgetting = Forgetting(
+            database,
+            clock=clock,
+            home=home,
+            remembering=self.remembering,
+            episodes=self.episodes,
+        )
+        self._keeper = Keeper(
+            database,
+            home=home,
+            clock=clock,
+            remembering=self.remembering,
+            forgetting=self.forgetting,
+        )
         self._diary = Diary(database, home=home, episodes=self.episodes)
 
     @property

@@ -15,6 +15,7 @@ _TAGS = (
     "files",
     "handover",
     "manual",
+    "material",
     "memory",
     "message",
     "need",

@@ -1,8 +1,9 @@
 """The versions of the core file: what it said, who changed it, and what is proposed."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from agentos.domain.memory import CoreState, CoreVersion
 from agentos.errors import NotFound
@@ -47,6 +48,28 @@ def settle(connection: Connection, version_id: int, state: CoreState, *, at: dat
     """Write down the owner's answer to a proposal."""
     rows.change(connection, CoreVersion, version_id, state=state, answered_at=at)
     events.record(connection, f"core_{state.value}", at=at, version_id=version_id)
+
+
+def list_by(connection: Connection, by: str) -> list[CoreVersion]:
+    """All of one author, oldest first."""
+    statement = select(VERSION).where(VERSION.c.by == by).order_by(VERSION.c.id)
+    return rows.fetch(connection, CoreVersion, statement)
+
+
+def withdraw(connection: Connection, version_id: int, *, at: datetime) -> None:
+    """Take a proposal back that nobody can say yes to any more: it may be made anew."""
+    rows.change(connection, CoreVersion, version_id, by="withdrawn")
+    settle(connection, version_id, CoreState.refused, at=at)
+
+
+def erase(connection: Connection, texts: Iterable[str]) -> int:
+    """Empty the proposals that hold one of the texts; the file itself is the owner's to edit."""
+    erased = 0
+    for text in texts:
+        holds = (VERSION.c.state != CoreState.kept, VERSION.c.text.contains(text, autoescape=True))
+        gone = update(VERSION).where(*holds).values(text="", state=CoreState.refused)
+        erased += connection.execute(gone).rowcount
+    return erased
 
 
 def list_all(connection: Connection, *, limit: int) -> list[CoreVersion]:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, case, func, literal, select, text, tuple_, update
 
 from agentos.domain.columns import UtcDateTime
-from agentos.domain.memory import Category, Memory, MemoryUse
+from agentos.domain.memory import Category, Memory, MemoryUse, Trust
 from agentos.errors import NotFound, WrongState
 from agentos.store import events, rows
 
@@ -67,6 +67,55 @@ def is_known(connection: Connection, row: Memory) -> bool:
         return True
     same = and_(MEMORY.c.text == row.text, MEMORY.c.valid_from == row.valid_from)
     return connection.execute(select(MEMORY.c.id).where(same).limit(1)).first() is not None
+
+
+def find_same(connection: Connection, text: str, *, trust: Trust) -> Memory | None:
+    """A current memory with the same words on a word as good, or None."""
+    statement = select(MEMORY).where(_INDEXED, MEMORY.c.text == text)
+    if trust is Trust.owner:
+        statement = statement.where(MEMORY.c.trust != Trust.outside)
+    return rows.fetch_one(connection, Memory, statement.order_by(MEMORY.c.id).limit(1))
+
+
+def list_forgotten(connection: Connection, *, limit: int = 1000) -> list[Memory]:
+    """What is forgotten and not erased yet: it must not be learned again."""
+    statement = select(MEMORY).where(MEMORY.c.erase_at.is_not(None)).order_by(MEMORY.c.id.desc())
+    return rows.fetch(connection, Memory, statement.limit(limit))
+
+
+def list_core_worthy(connection: Connection, *, importance: float) -> list[Memory]:
+    """What the owner himself said, that holds, and that weighs so much; oldest first."""
+    lasting = MEMORY.c.category.not_in((Category.event, Category.context))
+    statement = select(MEMORY).where(
+        _INDEXED,
+        MEMORY.c.trust == Trust.owner,
+        MEMORY.c.importance >= importance,
+        MEMORY.c.valid_to.is_(None),
+        lasting,
+    )
+    return rows.fetch(connection, Memory, statement.order_by(MEMORY.c.id).limit(1000))
+
+
+def list_idle(
+    connection: Connection, category: Category, *, before: datetime, limit: int = 500
+) -> list[Memory]:
+    """What holds since before then, and was not recalled since."""
+    used = select(USE.c.memory_id).where(USE.c.memory_id == MEMORY.c.id, USE.c.last_at >= before)
+    statement = select(MEMORY).where(
+        _INDEXED,
+        MEMORY.c.category == category,
+        MEMORY.c.valid_from < before,
+        MEMORY.c.created_at < before,
+        MEMORY.c.valid_to.is_(None),
+        ~used.exists(),
+    )
+    return rows.fetch(connection, Memory, statement.order_by(MEMORY.c.id).limit(limit))
+
+
+def cited(connection: Connection) -> set[str]:
+    """What memories name as their source: "message:40", "2026-11-21:7"."""
+    statement = select(MEMORY.c.source_ref).where(MEMORY.c.source_ref.is_not(None)).distinct()
+    return {ref for (ref,) in connection.execute(statement)}
 
 
 def by_ids(connection: Connection, ids: Sequence[int]) -> dict[int, Memory]:

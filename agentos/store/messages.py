@@ -32,6 +32,13 @@ def any_stored(connection: Connection) -> bool:
     return connection.execute(select(MESSAGE.c.id).limit(1)).first() is not None
 
 
+def find_last_conversation(connection: Connection) -> str | None:
+    """Where the owner spoke last, or None."""
+    statement = select(MESSAGE.c.conversation).order_by(MESSAGE.c.id.desc()).limit(1)
+    found: str | None = connection.execute(statement).scalar()
+    return found
+
+
 def list_open(connection: Connection, *, conversation: str | None = None) -> list[Message]:
     """What still waits for an answer, oldest first."""
     statement = select(MESSAGE).where(MESSAGE.c.state.in_(_OPEN)).order_by(MESSAGE.c.id)

@@ -1,11 +1,12 @@
 """The ledger: what each turn of a model used."""
 
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from agentos.domain.ledger import Usage
+from agentos.domain.ledger import Purpose, Usage
 from agentos.store import pools, rows
 
 USAGE = rows.table_of(Usage)
@@ -37,3 +38,12 @@ def total_for_job(connection: Connection, job_id: int) -> Usage:
     totals = dict(row._mapping)
     totals["cost_usd"] = Decimal(str(totals["cost_usd"]))
     return Usage(job_id=job_id, **totals)
+
+
+def tokens_for(connection: Connection, purposes: Collection[Purpose], *, since: datetime) -> int:
+    """What counts against limits of all that was used for some purposes since then."""
+    tokens = USAGE.c.input_tokens + USAGE.c.output_tokens + USAGE.c.cache_write_tokens
+    statement = select(func.coalesce(func.sum(tokens), 0)).where(
+        USAGE.c.at > since, USAGE.c.purpose.in_(list(purposes))
+    )
+    return int(connection.execute(statement).scalar_one())

@@ -3,10 +3,13 @@
 import asyncio
 import os
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from agentos.home import Home
+from agentos.memory.episodes import Episodes
+from agentos.memory.forgetting import Forgetting
 from agentos.memory.keeper import Keeper
 from agentos.standins.clock import VirtualClock
 from agentos.store import core_versions, memories
@@ -23,6 +26,13 @@ def keeper_of(room: MemoryRoom, clock: VirtualClock) -> Keeper:
         home=room.home,
         clock=clock,
         remembering=room.remembering,
+        forgetting=Forgetting(
+            room.database,
+            clock=clock,
+            home=room.home,
+            remembering=room.remembering,
+            episodes=Episodes(room.home, zone=ZoneInfo("Europe/Berlin")),
+        ),
         first=timedelta(),
         look=LOOK,
     )

@@ -183,7 +183,8 @@ def test_what_is_erased_is_in_no_file_of_the_database(home: Home, database: Data
 
 def test_the_tables_come_to_a_database_of_before(any_database: Database) -> None:
     with any_database.begin() as connection:
-        for name in ("memory_given", "memory_use", "memory", "core_version"):
+        tables = "night capture memory_given memory_use memory core_version"
+        for name in tables.split():
             connection.execute(text(f"DROP TABLE {name}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
     migrate(any_database)

@@ -90,4 +90,8 @@ def test_stats_and_episodes_answer_from_the_beginning(home: Home) -> None:
     assert told["index"]["parts"] == 0
     assert run(home, "episodes") == {"episodes": []}
     assert run(home, "episodes", search="anything") == {"episodes": []}
-    assert len(NAMES) == 11
+    assert told["capture"]["pieces"] == 0
+    assert told["consolidation"] == {"ended": None}
+    assert run(home, "consolidate") == {"told": ""}
+    assert run(home, "stats")["consolidation"]["ended"] is not None
+    assert len(NAMES) == 12

@@ -155,3 +155,10 @@ def test_a_long_memory_makes_room_for_shorter_ones() -> None:
 def test_use_grows_and_is_bounded(left: int, right: int) -> None:
     low, high = sorted((left, right))
     assert 0 <= frequency(Use(low)) <= frequency(Use(high)) <= 1
+
+
+def test_who_compares_memories_is_given_those_that_say_the_same() -> None:
+    rows = [a_memory(1, "the harbour is closed today"), a_memory(2, "the harbour is closed, today")]
+    hits = [Hit(1, 9.0, 9.0, 0.9), Hit(2, 8.0, 8.0, 0.8)]
+    assert found(wish(), hits, *rows) == [1]
+    assert found(wish(diverse=False), hits, *rows) == [1, 2]

@@ -8,8 +8,8 @@ import pytest
 
 from agentos.domain.frames import Failure, TurnEnded
 from agentos.domain.plan import PlanDraft
+from agentos.domain.schemas import read_answer, schema_of
 from agentos.domain.triage import BigWork, QuickWork, Triage
-from agentos.frontdesk.schemas import read_answer, schema_of
 
 WORK = {"outcome": "quick_work", "title": "Tea", "kind": "writing", "prompt": "Write of tea."}
 
