@@ -76,7 +76,7 @@ _SUBJECTS = (
         "The weekly call with {who} is on {value}",
         "On which day is the call with {who}?",
     ),
-    ("{who}'s dog is called {value}", "{who}'s dog is called {value}", "What is {who}'s dog?"),
+    ("{who}'s dog is named {value}", "{who}'s dog is named {value}", "What is {who}'s dog?"),
     ("{who} only drinks {value}", "{who} drinks {value}", "What does {who} drink?"),
     (
         "{who} has taken up {value}, no other sport",
