@@ -70,13 +70,14 @@ $(BIN)/python:
 
 # pip itself is pinned as well: the one that comes with Python may be too old for this.
 $(VENV)/.installed: $(INPUTS) | $(BIN)/python
-	@echo "Installing agentos into $(VENV): about 180 MB to fetch, 500 MB on disk, once."
+	@echo "Installing agentos into $(VENV): about 320 MB to fetch, 900 MB on disk, once."
 	@$(PIP) pip
 	@$(PIP) $(PINNED) --editable .
 	@touch "$@"
 
 $(VENV)/.installed-dev: $(INPUTS) | $(BIN)/python
-	@echo "Installing agentos and what its tests need into $(VENV): about 250 MB to fetch, 750 MB on disk, once."
+	@echo "Installing agentos and what its tests need into $(VENV): about 1 GB to fetch, 3 GB on disk, once."
+	@echo "Where PyTorch comes with CUDA it is some GB more; the first tests fetch three CLIs, 700 MB on disk."
 	@$(PIP) pip
 	@$(PIP) $(PINNED) --no-compile --group dev --editable .
 	@touch "$(VENV)/.installed" "$@"
