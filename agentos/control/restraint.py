@@ -8,7 +8,9 @@ from typing import Any
 from agentos.domain.memory import Origin, Trust
 from agentos.errors import BadRequest
 
-_OWNERS_ALONE = frozenset({"memory.forget", "memory.restore", "memory.import"})
+_OWNERS_ALONE = frozenset(
+    {"memory.consolidate", "memory.forget", "memory.import", "memory.restore"}
+)
 _CORE_CHANGES = ("text", "line", "undo", "accept", "refuse")
 
 

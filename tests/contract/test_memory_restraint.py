@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from agentos.config import Config
-from agentos.control.remembered import MemoryOperations
+from agentos.control.keeping import keep_memory
 from agentos.control.server import ControlServer
 from agentos.domain.memory import Trust
 from agentos.home import Home
+from agentos.memory.judge import Nobody
 from agentos.memory.room import MemoryRoom
 from agentos.standins.clock import VirtualClock
 from agentos.store import memories
@@ -28,11 +29,9 @@ CONFIG = Config.model_validate({"memory": {"embedder": ""}})
 async def serving(database: Database, home: Home, clock: VirtualClock) -> AsyncIterator[Database]:
     home.copy_editable()
     memory = MemoryRoom(database, home=home, config=CONFIG, clock=clock)
-    operations = MemoryOperations(
-        database, home=home, config=CONFIG, clock=clock, remembering=memory.remembering
-    )
+    kept = keep_memory(database, home=home, config=CONFIG, clock=clock, judge=Nobody(), room=memory)
     server = ControlServer(
-        home, database=database, clock=clock, config=CONFIG, extra=operations.operations()
+        home, database=database, clock=clock, config=CONFIG, extra=kept.operations
     )
     await server.start()
     yield database
@@ -70,6 +69,7 @@ async def test_a_worker_reads_and_adds_and_changes_nothing_of_the_owners(
         ("forget", "1"),
         ("forget", "1", "--now"),
         ("add", "Anna eats meat", "--instead-of", "1"),
+        ("consolidate",),
     ]
     for words in refused:
         told = await pm(home, "memory", *words, mark=mark)
