@@ -255,8 +255,10 @@ def stats(as_json: AsJson = False) -> None:
     for part in ("memories", "index", "capture", "consolidation"):
         say(part.capitalize())
         for name, value in told[part].items():
-            say(f"  {name:<12} {one_line(str(value))}")
-    say(f"Episodes of {told['episode_days']} days")
+            shown = "never" if value is None else one_line(str(value))
+            say(f"  {name.replace('_', ' '):<12} {shown}")
+    days = told["episode_days"]
+    say(f"Episodes of {days} {'day' if days == 1 else 'days'}")
 
 
 @memory.command("consolidate")
