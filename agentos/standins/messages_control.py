@@ -82,7 +82,7 @@ class MessagesControl:
         self,
         prompt: str,
         *,
-        timeout: timedelta = timedelta(seconds=10),  # noqa: ASYNC109
+        timeout: timedelta = timedelta(seconds=30),  # noqa: ASYNC109
         since: int = 0,
     ) -> SeenRequest:
         """The first request whose prompt matches the regex, or TimeoutError."""
