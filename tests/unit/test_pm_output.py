@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -60,8 +61,9 @@ def test_an_empty_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_times_are_the_owners(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENTOS_OWNER__TIMEZONE", "Asia/Kolkata")
-    noon = datetime.now(UTC).replace(hour=12, minute=0)
-    assert when(noon.isoformat()) == "17:30"
+    # Today, where the owner is: at night that is another day than it is in UTC.
+    today = datetime.now(ZoneInfo("Asia/Kolkata")).replace(hour=17, minute=30)
+    assert when(today.astimezone(UTC).isoformat()) == "17:30"
     assert when("2001-02-03T20:00:00Z") == "2001-02-04"
     assert when(None) == ""
 
