@@ -53,8 +53,7 @@ def main() -> None:
     """Measure and report."""
     options = parser(__doc__)
     options.add_argument("--jobs", type=int, default=20_000, help="jobs after the warm-up")
-    # Until then the page caches of the database fill: 2 MB a connection.
-    options.add_argument("--warm-up", type=int, default=3_000, help="jobs before the first look")
+    options.add_argument("--warm-up", type=int, default=1_000, help="jobs before the first look")
     options.add_argument("--slots", type=int, default=8, help="how many run at once")
     given = options.parse_args()
     report = Report("soak")

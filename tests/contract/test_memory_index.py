@@ -10,10 +10,11 @@ from agentos.domain.memory import Category, Trust
 from agentos.errors import Misconfigured
 from agentos.home import Home
 from agentos.memory.embedder_place import BUNDLED, WEIGHTS, bundled_folder, find_place
+from agentos.memory.remembering import Answer
 from agentos.standins.clock import VirtualClock
 from agentos.store import memories
 from agentos.store.database import Database
-from tests.memory_room import NOW, holding, memory_room
+from tests.memory_room import NOW, holding, memory_room, until
 
 pytestmark = pytest.mark.timeout(300)
 FACTS = (
@@ -199,8 +200,14 @@ async def test_by_meaning_what_shares_no_word_is_found(
     async with memory_room(home, database, clock, embedder=BUNDLED) as room:
         for fact in FACTS:
             await room.remember(fact, category=Category.fact, trust=Trust.owner)
-        # By the rows, by the index, or by both with the model, whatever is there by now.
-        assert await room.texts("the backup") == [FACTS[3]]
+
+        async def from_the_index() -> Answer | None:
+            found = await room.ask("the backup")
+            return None if "not ready" in found.note else found
+
+        early = await until(from_the_index, seconds=60)
+        assert [one.memory.text for one in early.found] == [FACTS[3]]
+        assert early.note == "The embedder is loading: found by words alone."
         await room.embedded()
         question = "what food should I not cook for her"
         assert await room.texts(question, lexical=True) == []
