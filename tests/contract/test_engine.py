@@ -204,6 +204,13 @@ async def test_a_killed_process_costs_an_attempt_and_the_session_goes_on(
     job = await room.add("work on")
     run = await room.live_run(job)
     await script.wait_for_request("work on", timeout=timedelta(seconds=20))
+
+    async def kept() -> bool:
+        """Whether the CLI has written down what can be gone on with."""
+        files = list(room.home.claude_config.rglob(f"{run.session_id}.jsonl"))
+        return any("time.sleep(60)" in file.read_text() for file in files)
+
+    await room.until(kept)
     child = psutil.Process(run.pid or 0)
     pids = {
         "child": child.pid,
