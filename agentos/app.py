@@ -10,19 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from agentos import config as configuration
+from agentos import far_ends
 from agentos import log as logs
-from agentos.backends.claude_access import (
-    ModelAccess,
-    find_credentials,
-    login_access,
-    open_access,
-    open_gateway,
-    standin_access,
-)
-from agentos.backends.roster import Roster
+from agentos.backends.claude_access import ModelAccess
 from agentos.channels.delivery import Deliverer
-from agentos.channels.telegram.channel import TelegramChannel
 from agentos.channels.terminal import TerminalChannel
 from agentos.config import Config
 from agentos.control.daemon import DaemonOperations, Operations, tidy_daily
@@ -37,22 +28,19 @@ from agentos.engine.forks import ForkServer
 from agentos.engine.recovery import end_orphans, recover, settle_ended
 from agentos.engine.routes import Routes
 from agentos.engine.sessions import Sessions
-from agentos.errors import BackendFailed, Misconfigured
+from agentos.errors import BackendFailed
+from agentos.far_ends import Announce
 from agentos.frontdesk.desk import FrontDesk
 from agentos.home import Home
-from agentos.loopback.process import LoopbackProcess
 from agentos.memory.judge import Judge, assignment
 from agentos.memory.room import MemoryRoom
+from agentos.settings import BACKENDS
 from agentos.standins.clock import VirtualClock
-from agentos.standins.process import StandinProcess
-from agentos.store import people
 from agentos.store.database import Database, sqlite_url
 from agentos.store.migrate import migrate
 
 log = logs.get(__name__)
 _MAX_CRASHES = 5
-_WATCH_SECONDS = 1.0
-Announce = Callable[[str], None]
 
 
 @dataclass
@@ -148,8 +136,8 @@ async def _built(
                 connection, at=clock.now(), max_crashes=_MAX_CRASHES, node=theirs
             )
         )
-        access = await _model_access(home, config, stack=stack, announce=announce)
-        roster = await _roster(home, config, stack=stack)
+        access = await far_ends.model_access(home, config, stack=stack, announce=announce)
+        roster = await far_ends.open_roster(home, config, stack=stack)
         memory = MemoryRoom(database, home=home, config=config, clock=clock)
         stack.push_async_callback(memory.close)
         engine = Engine(
@@ -162,7 +150,7 @@ async def _built(
             ),
             node=node,
             routes=Routes(
-                models={name: config.work_model(name) for name in configuration.BACKENDS},
+                models={name: config.work_model(name) for name in BACKENDS},
                 missing=roster.missing,
                 coming=roster.coming,
                 fallback=config.backends.fallback,
@@ -214,7 +202,7 @@ async def _wired(
     terminal = TerminalChannel(database, clock=clock, reception=desk)
     channels[terminal.name] = terminal
     pairing_code = f"{secrets.randbelow(1_000_000):06d}"
-    telegram = await _telegram(
+    telegram = await far_ends.telegram_channel(
         config, database, clock, desk, pairing_code, stack=stack, announce=announce
     )
     if telegram is not None:
@@ -268,100 +256,6 @@ async def _evict(engine: Engine) -> None:
     while True:
         await asyncio.sleep(5)
         engine.warm.evict(short_of_memory=engine.machine.short_of_memory)
-
-
-async def _model_access(
-    home: Home, config: Config, *, stack: AsyncExitStack, announce: Announce
-) -> ModelAccess:
-    """Claude where there are credentials, the built-in stand-in where there are none."""
-    folder = home.claude_config
-    if not config.standins.model:
-        known = {**configuration.read_secrets(home.secrets_file), **os.environ}
-        credentials = find_credentials(base_url=config.claude.base_url, known=known)
-        if credentials is not None:
-            access, gateway = await open_gateway(credentials, config_folder=folder)
-            await _kept_alive(gateway, name="gateway", stack=stack)
-            return access
-        if config.claude.base_url:
-            return open_access(config.claude.base_url, config_folder=folder)
-        login = await asyncio.to_thread(login_access)
-        if login is not None:
-            return login
-    standin = await StandinProcess.start("messages")
-    await _kept_alive(standin, name="stand-in model", stack=stack)
-    announce(
-        "No Claude credentials found, so the built-in stand-in model answers. "
-        "Set ANTHROPIC_API_KEY to use Claude."
-    )
-    return standin_access(standin.url, config_folder=folder)
-
-
-async def _roster(home: Home, config: Config, *, stack: AsyncExitStack) -> Roster:
-    """The other backends that are configured, on their way to be there."""
-    roster = Roster(config, folder=home.backends)
-    known = {**configuration.read_secrets(home.secrets_file), **os.environ}
-
-    async def keep_alive(server: LoopbackProcess, name: str) -> None:
-        await _kept_alive(server, name=name, stack=stack)
-
-    stack.push_async_callback(roster.close)
-    await roster.open(known={} if config.standins.model else known, keep_alive=keep_alive)
-    return roster
-
-
-async def _kept_alive(server: LoopbackProcess, *, name: str, stack: AsyncExitStack) -> None:
-    """See to it that a server of ours is there as long as we are, whatever kills it."""
-
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            if not server.running:
-                log.error("server_gone", server=name)
-                try:
-                    await server.relaunch()
-                except (Misconfigured, OSError) as error:
-                    log.error("server_not_back", server=name, problem=str(error))
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await server.stop()
-
-    task = asyncio.create_task(watch())
-    stack.push_async_callback(end)
-
-
-async def _telegram(
-    config: Config,
-    database: Database,
-    clock: Clock,
-    desk: FrontDesk,
-    pairing_code: str,
-    *,
-    stack: AsyncExitStack,
-    announce: Announce,
-) -> TelegramChannel | None:
-    if not config.telegram.token.get_secret_value():
-        announce("Telegram is off: set AGENTOS_TELEGRAM__TOKEN to a bot's token to turn it on.")
-        return None
-    channel = TelegramChannel(
-        config.telegram,
-        database=database,
-        clock=clock,
-        pairing_code=pairing_code,
-        announce=announce,
-    )
-    stack.push_async_callback(channel.close)
-    channel.attach(desk)
-    try:
-        announce(await channel.check())
-    except Misconfigured as error:
-        announce(f"Telegram is off: {error}")
-        return None
-    owner = await database.query(lambda connection: people.find_owner(connection, channel.name))
-    if config.telegram.owner_id is None and owner is None:
-        announce(f"To pair it with you, send it this code: {pairing_code}")
-    return channel
 
 
 def _operations(running: Running) -> Operations:

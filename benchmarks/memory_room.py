@@ -9,11 +9,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from agentos import log as logs
-from agentos.config import Memory as Settings
 from agentos.domain.clock import SystemClock
 from agentos.home import Home
 from agentos.memory.client import IndexProcess
 from agentos.memory.remembering import Remembering
+from agentos.settings import Memory as Settings
 from agentos.store.database import Database, sqlite_url
 from agentos.store.migrate import migrate
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from agentos.config import Memory as Settings
 from agentos.domain.frames import TurnEnded
 from agentos.domain.states import MessageState
 from agentos.domain.talk import Message
@@ -26,6 +25,7 @@ from agentos.memory.capture import Capturing
 from agentos.memory.episodes import Episodes
 from agentos.memory.judge import Question, Verdict, read_verdict
 from agentos.memory.remembering import Remembering
+from agentos.settings import Memory as Settings
 from agentos.standins.clock import VirtualClock
 from agentos.store import memories, messages
 from agentos.store.database import Database

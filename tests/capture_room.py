@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from agentos.config import Memory as Settings
 from agentos.domain.frames import TurnEnded, TurnUsage
 from agentos.domain.memory import Capture, Memory
 from agentos.domain.states import MessageState
@@ -20,6 +19,7 @@ from agentos.memory.episodes import Episodes
 from agentos.memory.forgetting import Forgetting
 from agentos.memory.judge import Question, Verdict, read_verdict, user_prompt
 from agentos.memory.remembering import Remembering
+from agentos.settings import Memory as Settings
 from agentos.standins.clock import VirtualClock
 from agentos.store import captures, memories, messages, outbox, rows
 from agentos.store.database import Database

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from agentos.config import Memory as Settings
 from agentos.domain.memory import Memory
 from agentos.domain.ports import Clock
 from agentos.home import Home
 from agentos.memory.client import IndexProcess
 from agentos.memory.remembering import Answer, Remembering
+from agentos.settings import Memory as Settings
 from agentos.store.database import Database
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)

@@ -13,12 +13,12 @@ from sqlalchemy import select
 
 from agentos.channels.delivery import Deliverer
 from agentos.channels.telegram.channel import TelegramChannel
-from agentos.config import Telegram
 from agentos.domain.clock import SystemClock
 from agentos.domain.people import Person
 from agentos.domain.states import OutboxState
 from agentos.domain.talk import Card, CardKind, Message, OutboxKind, Outgoing
 from agentos.errors import StoreUnusable
+from agentos.settings import Telegram
 from agentos.standins.bot.world import OWNER_ID
 from agentos.store import cards, messages, outbox, rows
 from agentos.store.database import Database

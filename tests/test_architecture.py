@@ -24,7 +24,7 @@ DOORS = {
     "dotenv": ("agentos.config",),
     "jinja2": ("agentos.prompts",),
     "lancedb": ("agentos.memory",),
-    "pydantic_settings": ("agentos.config",),
+    "pydantic_settings": ("agentos.config", "agentos.settings"),
     "rich": ("agentos.cli", "agentos.demo", "pm"),
     "sentence_transformers": ("agentos.memory",),
     "sqlalchemy": ("agentos.store", "agentos.domain"),

@@ -15,9 +15,10 @@ from pathlib import Path
 from agentos import log as logs
 from agentos.backends import npm
 from agentos.backends.reach import Reach, not_in_use
-from agentos.config import Cli, Config
+from agentos.config import Config
 from agentos.errors import AgentosError, BackendFailed
 from agentos.loopback.process import LoopbackProcess
+from agentos.settings import Cli
 
 log = logs.get(__name__)
 # Sees to it that a server of ours lives as long as we do.

@@ -7,10 +7,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from agentos.config import Capacity, Config
+from agentos.config import Config
 from agentos.domain.capacity import Pool, Span
 from agentos.engine.lanes import Limits, Supply
 from agentos.engine.routes import Routes
+from agentos.settings import Capacity
 from agentos.store import jobs, pools, usage
 
 WINDOW = timedelta(minutes=5)

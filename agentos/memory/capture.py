@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from agentos import log as logs
-from agentos.config import Memory as Settings
 from agentos.domain.ledger import Purpose, Usage
 from agentos.domain.memory import Capture, CaptureKind, CaptureState, Memory
 from agentos.domain.ports import Clock
@@ -28,6 +27,7 @@ from agentos.memory.likeness import are_two_events, says_no_more
 from agentos.memory.material import Part
 from agentos.memory.remembering import Remembering
 from agentos.memory.sifting import Step, sift
+from agentos.settings import Memory as Settings
 from agentos.store import captures, memories, usage
 from agentos.store.database import Database
 

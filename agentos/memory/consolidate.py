@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from agentos import log as logs
-from agentos.config import Memory as Settings
 from agentos.domain.memory import CaptureKind, Category, Memory, Night
 from agentos.domain.ports import Clock
 from agentos.errors import HomeUnusable, IndexDown, StoreUnusable
@@ -27,6 +26,7 @@ from agentos.memory.likeness import are_two_events, better, says_no_more
 from agentos.memory.material import MOST_EPISODES, REPORT
 from agentos.memory.promotion import propose
 from agentos.memory.remembering import Remembering
+from agentos.settings import Memory as Settings
 from agentos.store import captures, memories, messages, nights, outbox
 from agentos.store.database import Database
 

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from agentos import log as logs
-from agentos.config import Memory as Settings
 from agentos.domain.memory import Memory
 from agentos.domain.ports import Clock
 from agentos.errors import IndexDown
@@ -23,6 +22,7 @@ from agentos.memory import passages
 from agentos.memory.client import IndexProcess
 from agentos.memory.recall import Hit, Recalled, Use, Weights, Wish, choose
 from agentos.memory.words import bm25, meaningful, stem
+from agentos.settings import Memory as Settings
 from agentos.store import memories, scrubbing
 from agentos.store.database import Database
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentos import config
+from agentos import settings
 from agentos.backends import npm
 from agentos.backends.capabilities import BACKENDS, OTHERS, check_known, sideways
 from agentos.errors import BadRequest
@@ -20,9 +20,9 @@ def test_an_unknown_backend_is_refused_with_those_there_are() -> None:
 
 
 def test_each_backend_that_can_be_configured_is_known_and_has_its_package() -> None:
-    assert set(config.BACKENDS) <= set(BACKENDS)
+    assert set(settings.BACKENDS) <= set(BACKENDS)
     assert set(OTHERS) == set(npm.PACKAGES)
-    for name in config.BACKENDS:
+    for name in settings.BACKENDS:
         check_known(name)
 
 
@@ -67,12 +67,12 @@ WORDS = {
 
 def paper() -> str:
     """What docs/backends.md has to say below its last heading."""
-    lines = [f"| | {' | '.join(f'`{name}`' for name in config.BACKENDS)} |"]
-    lines.append("|---" * (len(config.BACKENDS) + 1) + "|")
+    lines = [f"| | {' | '.join(f'`{name}`' for name in settings.BACKENDS)} |"]
+    lines.append("|---" * (len(settings.BACKENDS) + 1) + "|")
     for field, words in WORDS.items():
-        can = [getattr(BACKENDS[name], field) for name in config.BACKENDS]
+        can = [getattr(BACKENDS[name], field) for name in settings.BACKENDS]
         lines.append(f"| {words} | {' | '.join('yes' if one else 'no' for one in can)} |")
-    for name in config.BACKENDS:
+    for name in settings.BACKENDS:
         found = BACKENDS[name]
         lines += ["", f"**{name}**", "", f"- Its tools: {found.sandbox}."]
         lines += [f"- Missing: {line}." for line in found.missing]

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentos.config import Capacity, Config
+from agentos.config import Config
 from agentos.domain.capacity import Pool, Span
 from agentos.engine.capacity import (
     levels,
@@ -15,6 +15,7 @@ from agentos.engine.capacity import (
     spared_pools,
 )
 from agentos.engine.machine import Machine
+from agentos.settings import Capacity
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -20,10 +20,10 @@ from agentos.channels.telegram.polling import Poller
 from agentos.channels.telegram.presence import Presence
 from agentos.channels.telegram.previews import Previews
 from agentos.channels.telegram.sending import Sender
-from agentos.config import Telegram
 from agentos.domain.ports import Clock, Reception
 from agentos.domain.talk import Message, Outgoing
 from agentos.errors import StoreUnusable
+from agentos.settings import Telegram
 from agentos.store.database import Database
 
 log = logs.get(__name__)

@@ -9,8 +9,8 @@ import httpx
 from telegram import Bot
 
 from agentos.channels.telegram.leniency import LenientRequest
-from agentos.config import Telegram
 from agentos.errors import Misconfigured
+from agentos.settings import Telegram
 
 _TOKEN = re.compile(r"[^\s/?#%\x00-\x1f]+")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
