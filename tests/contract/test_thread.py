@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agentos.config import Config
 from agentos.domain.states import Actor, JobState
 from agentos.domain.work import Job, JobKind
 from agentos.engine import settling
