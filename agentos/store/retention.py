@@ -21,7 +21,7 @@ from agentos.domain.states import (
     OutboxState,
     WorkerState,
 )
-from agentos.domain.talk import Card, Outgoing
+from agentos.domain.talk import Card, Grant, Outgoing
 from agentos.domain.work import Artefact, Job, JobNeed, Review, Run, Worker
 from agentos.store import rows
 
@@ -29,7 +29,7 @@ JOB, RUN, EVENT = rows.table_of(Job), rows.table_of(Run), rows.table_of(Event)
 NEED, WORKER, CARD = rows.table_of(JobNeed), rows.table_of(Worker), rows.table_of(Card)
 ARTEFACT, REVIEW = rows.table_of(Artefact), rows.table_of(Review)
 USAGE, OUTBOX = rows.table_of(Usage), rows.table_of(Outgoing)
-GIVEN = rows.table_of(MemoryGiven)
+GIVEN, GRANT = rows.table_of(MemoryGiven), rows.table_of(Grant)
 _UNSAID = (OutboxState.pending, OutboxState.sending)
 
 
@@ -127,7 +127,7 @@ def _remove_jobs(connection: Connection, gone: list[int]) -> Removed:
         .where(USAGE.c.job_id.in_(gone) | USAGE.c.run_id.in_(its_runs))
         .values(job_id=None, run_id=None)
     )
-    for table in (OUTBOX, CARD):
+    for table in (OUTBOX, CARD, GRANT):
         connection.execute(update(table).where(table.c.job_id.in_(gone)).values(job_id=None))
     connection.execute(delete(GIVEN).where(GIVEN.c.job_id.in_(gone)))
     connection.execute(delete(ARTEFACT).where(ARTEFACT.c.job_id.in_(gone)))
