@@ -15,7 +15,7 @@ from agentos.domain.talk import Message
 from agentos.domain.triage import BigWork, Clarify, Defer, QuickWork, Respond, Triage
 from agentos.domain.work import Plan
 from agentos.engine.sessions import Sessions
-from agentos.frontdesk import effects, intake, plans, words
+from agentos.frontdesk import effects, intake, own_words, plans, taps, words
 from agentos.frontdesk.chat import TIMEOUT, Chat
 from agentos.frontdesk.effects import Ways
 from agentos.frontdesk.errands import Errands, Resting
@@ -86,6 +86,10 @@ class Handling:
         taken = await intake.take(message, channel=channel, home=self._home)
         if taken.is_empty:
             await self._say_what_is_missing(message, taken)
+            return True
+        if (answered := await self._answers_a_card(message, taken)) is not None:
+            if answered.message is not None:
+                await self.handle(answered.message)
             return True
         recalled = await self._recall(message, taken)
         changing = await self._plan_being_changed(message)
@@ -167,6 +171,17 @@ class Handling:
         at = self._clock.now()
         await self._database.write(
             lambda connection: plans.propose_changed(connection, message, plan_id, drafted, at=at)
+        )
+
+    async def _answers_a_card(self, message: Message, taken: Intake) -> taps.Tapped | None:
+        """What came of it when the message is the answer to a card, in words."""
+        if message.triage is not None:
+            return None
+        at = self._clock.now()
+        return await self._database.write(
+            lambda connection: own_words.take(
+                connection, message, taken, home=self._home, ways=self._ways, at=at
+            )
         )
 
     async def _plan_being_changed(self, message: Message) -> Plan | None:
