@@ -128,7 +128,10 @@ def _reply_to(connection: Connection, message: Message) -> str | None:
     if ours is not None:
         return cut(ours.text, _LONGEST_LINE)
     theirs = messages.find_by_external_message(
-        connection, channel=message.channel, external_message_id=external_id
+        connection,
+        channel=message.channel,
+        external_message_id=external_id,
+        conversation=message.conversation,
     )
     return cut(theirs.text, _LONGEST_LINE) if theirs is not None else None
 
