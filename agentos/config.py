@@ -30,6 +30,7 @@ from agentos.settings import (
     Standins,
     Store,
     Telegram,
+    Voice,
 )
 
 PREFIX = "AGENTOS_"
@@ -53,6 +54,7 @@ class Config(BaseSettings):
     gemini: Cli = Field(default_factory=Cli)
     opencode: Cli = Field(default_factory=Cli)
     memory: Memory = Field(default_factory=Memory)
+    voice: Voice = Field(default_factory=Voice)
     store: Store = Field(default_factory=Store)
     retention: Retention = Field(default_factory=Retention)
     log: Log = Field(default_factory=Log)

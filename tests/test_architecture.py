@@ -22,6 +22,7 @@ DOORS = {
         "agentos.backends.claude_tools",
     ),
     "dotenv": ("agentos.config",),
+    "filetype": ("agentos.frontdesk.contents",),
     "jinja2": ("agentos.prompts",),
     "lancedb": ("agentos.memory",),
     "pydantic_settings": ("agentos.config", "agentos.settings"),

@@ -20,6 +20,7 @@ _TAGS = (
     "message",
     "need",
     "plan",
+    "quoted",
     "recalled",
     "request",
     "skill",
