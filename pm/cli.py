@@ -8,6 +8,7 @@ from agentos.control import command
 from pm.engine import engine
 from pm.jobs import jobs
 from pm.memory import memory
+from pm.people import people
 from pm.projects import projects
 from pm.tasks import tasks
 from pm.workers import workers
@@ -27,6 +28,7 @@ app = typer.Typer(
   pm job logs 12 --follow
   pm task add --title "Paint the door" --project house
   pm worker list
+  pm people list
   pm engine status
   pm memory search "what does Anna eat"
 """,
@@ -36,6 +38,7 @@ app.add_typer(tasks, name="task")
 app.add_typer(jobs, name="job")
 app.add_typer(memory, name="memory")
 app.add_typer(workers, name="worker")
+app.add_typer(people, name="people")
 app.add_typer(engine, name="engine")
 
 
