@@ -22,8 +22,10 @@ from agentos.frontdesk import effects, words
 from agentos.frontdesk.chat import Chat
 from agentos.frontdesk.errands import Errands, Resting
 from agentos.frontdesk.intake import Intake
+from agentos.frontdesk.lines import cut
 from agentos.frontdesk.preview import Preview
-from agentos.frontdesk.surroundings import Surroundings, cut, look_around, read_owner_file
+from agentos.frontdesk.replies import Quoted
+from agentos.frontdesk.surroundings import Surroundings, look_around, read_owner_file
 from agentos.frontdesk.triage import Decided, Triager
 from agentos.home import Home
 from agentos.prompts import render
@@ -52,7 +54,7 @@ class CompanyChat(Chat):
         return render(
             "guest_turn.md.j2",
             talk=around.talk,
-            reply_to=around.reply_to,
+            reply_to=around.reply.text if around.reply is not None else None,
             quoted=intake.quoted,
             author="A guest" if message.audience is Audience.guest else "Your owner",
             text=intake.shown,
@@ -184,7 +186,9 @@ class Company:
 
 def bare(around: Surroundings) -> Surroundings:
     """What surrounds a message, without anything of the owner's."""
-    return replace(around, core_memory="", cards=[], work=[], recalled=[])
+    reply = around.reply
+    said = Quoted(text=reply.text, ours=reply.ours) if reply is not None else None
+    return replace(around, core_memory="", cards=[], work=[], recalled=[], reply=said)
 
 
 def _wish(decided: Decided) -> str:

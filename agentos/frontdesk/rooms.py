@@ -8,7 +8,7 @@ from agentos.domain.states import ProjectState
 from agentos.domain.talk import Message
 from agentos.domain.work import Project
 from agentos.errors import BadRequest
-from agentos.frontdesk.surroundings import cut
+from agentos.frontdesk.lines import cut
 from agentos.store import bindings, projects
 
 _MOST_NAMES = 20

@@ -5,13 +5,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from agentos.domain.people import Audience, Person
+from agentos.domain.people import Audience
 from agentos.domain.states import MESSAGES, Actor, MessageState, check
 from agentos.domain.talk import Message, Outgoing
 from agentos.store import events, rows
 
 MESSAGE = rows.table_of(Message)
-PERSON = rows.table_of(Person)
 OUTBOX = rows.table_of(Outgoing)
 _OPEN = (MessageState.received, MessageState.answering, MessageState.planning)
 
@@ -165,34 +164,6 @@ def edit(
         statement = statement.where(MESSAGE.c.conversation == conversation)
     result = connection.execute(statement.values(text=text))
     return result.rowcount > 0
-
-
-def recent_talk(
-    connection: Connection, conversation: str, *, before_id: int, limit: int = 10
-) -> list[tuple[datetime, str, str]]:
-    """The last things said, oldest first, as (when, who, text).
-
-    Who is "owner", "agentos" or "guest" with a name.
-    """
-    said = (
-        select(MESSAGE.c.received_at, MESSAGE.c.text, MESSAGE.c.audience, PERSON.c.name)
-        .outerjoin(PERSON, PERSON.c.id == MESSAGE.c.person_id)
-        .where(MESSAGE.c.conversation == conversation, MESSAGE.c.id < before_id)
-    )
-    ours = select(OUTBOX.c.created_at, OUTBOX.c.text).where(OUTBOX.c.conversation == conversation)
-    talk = [
-        (
-            row[0],
-            "owner" if row[2] is not Audience.guest else f"guest {row[3] or ''}".strip(),
-            row[1],
-        )
-        for row in connection.execute(said.order_by(MESSAGE.c.id.desc()).limit(limit))
-    ]
-    talk += [
-        (row[0], "agentos", row[1])
-        for row in connection.execute(ours.order_by(OUTBOX.c.id.desc()).limit(limit))
-    ]
-    return sorted(talk)[-limit:]
 
 
 def find_before(connection: Connection, conversation: str, *, before_id: int) -> Message | None:

@@ -13,6 +13,7 @@ from agentos.channels.telegram.address import Address
 from agentos.channels.telegram.formatting import Piece, styled, tail
 from agentos.channels.telegram.leniency import UNNUMBERED
 from agentos.channels.telegram.pace import Pace
+from agentos.channels.telegram.parts import preview_of
 from agentos.channels.telegram.refusals import (
     is_topic_gone,
     is_unknown_method,
@@ -95,12 +96,20 @@ class Previews:
             return
         elif preview.external_id is not None:
             await self._bot.edit_message_text(
-                piece.text, chat_id, int(preview.external_id), entities=piece.entities or None
+                piece.text,
+                chat_id,
+                int(preview.external_id),
+                entities=piece.entities or None,
+                link_preview_options=preview_of(piece),
             )
             self._pace.spend(chat_id)
         else:
             sent = await self._bot.send_message(
-                chat_id, piece.text, entities=piece.entities or None, **at.fields
+                chat_id,
+                piece.text,
+                entities=piece.entities or None,
+                link_preview_options=preview_of(piece),
+                **at.fields,
             )
             self._pace.spend(chat_id)
             if sent.message_id == UNNUMBERED:
