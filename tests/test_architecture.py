@@ -22,6 +22,7 @@ DOORS = {
         "agentos.backends.claude_tools",
     ),
     "dotenv": ("agentos.config",),
+    "filetype": ("agentos.frontdesk.contents",),
     "jinja2": ("agentos.prompts", "agentos.demo.page"),
     "markupsafe": ("agentos.demo.page",),
     "lancedb": ("agentos.memory",),
