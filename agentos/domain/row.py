@@ -27,10 +27,16 @@ class Row(SQLModel):
         inside.update(values)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in type(self).model_fields:
+        if name in _own(type(self)):
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
+
+
+@cache
+def _own(kind: type[Row]) -> frozenset[str]:
+    """What is set without asking anybody: the fields, and what SQLAlchemy notes of each object."""
+    return frozenset([*kind.model_fields, "_sa_instance_state"])
 
 
 @cache
