@@ -33,6 +33,7 @@ DOORS = {
     "structlog": ("agentos.log",),
     "telegram": ("agentos.channels.telegram",),
     "telegramify_markdown": ("agentos.channels.telegram",),
+    "tokenizers": ("agentos.memory",),
     "torch": ("agentos.memory",),
     "typer": ("agentos.cli", "agentos.demo", "pm"),
     "uvicorn": ("agentos.standins", "agentos.loopback"),
