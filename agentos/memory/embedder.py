@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,14 +36,13 @@ class Embedder:
             ) from error
         # The vectors of another model mean something else, so they are kept under another name.
         self.mark = _mark(place, dimensions=self.dimensions)
-        self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> "np.ndarray[Any, np.dtype[np.float32]]":
         """One unit vector a text. A few at a time, so that a question need not wait for long."""
-        made = []
-        for start in range(0, len(texts), _AT_ONCE):
-            with self._lock:
-                made.append(self._model.encode(texts[start : start + _AT_ONCE]))
+        made = [
+            self._model.encode(texts[start : start + _AT_ONCE])
+            for start in range(0, len(texts), _AT_ONCE)
+        ]
         return np.concatenate(made).astype(np.float32)
 
 

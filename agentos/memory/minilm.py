@@ -77,7 +77,7 @@ class _Group:
 
 
 class MiniLM:
-    """Texts come out as unit vectors of 384 numbers."""
+    """Texts come out as unit vectors of 384 numbers; several threads may ask at a time."""
 
     def __init__(self, folder: Path) -> None:
         """Raises what reading files raises."""

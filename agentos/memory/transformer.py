@@ -1,5 +1,6 @@
 """Any sentence-transformers model. Only the embedder imports this: it brings PyTorch along."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +17,11 @@ class Transformer:
         # The machine is the owner's; one thread embeds a line in 9 ms.
         torch.set_num_threads(1)
         self._model = SentenceTransformer(place, device="cpu")
+        self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> "np.ndarray[Any, np.dtype[np.float32]]":
         """One unit vector a text."""
-        with torch.inference_mode():
+        with self._lock, torch.inference_mode():
             made = self._model.encode(
                 list(texts),
                 normalize_embeddings=True,
