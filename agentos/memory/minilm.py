@@ -84,12 +84,14 @@ class MiniLM:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(_MOST_TOKENS)
-        tensors = _tensors(folder / "model.safetensors")
+        data, tensors = _tensors(folder / "model.safetensors")
         self._words = tensors["embeddings.word_embeddings.weight"]
         self._places = tensors["embeddings.position_embeddings.weight"][:_MOST_TOKENS]
         self._places = self._places + tensors["embeddings.token_type_embeddings.weight"][0]
         self._begun = _norm(tensors, "embeddings")
         self._layers = [_layer(tensors, f"encoder.layer.{number}") for number in range(_LAYERS)]
+        # The layers were copied; of the words those that are used come back by themselves.
+        data.madvise(mmap.MADV_DONTNEED)
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """One unit vector a text."""
@@ -162,8 +164,8 @@ def _gelu(rows: Matrix) -> Matrix:
     return np.where(rows > 0, rows - tail, tail)
 
 
-def _tensors(file: Path) -> dict[str, Matrix]:
-    """The tensors of a safetensors file, mapped: a length, a table as JSON, then the numbers."""
+def _tensors(file: Path) -> tuple[mmap.mmap, dict[str, Matrix]]:
+    """A safetensors file, mapped: a length, a table of tensors as JSON, then their numbers."""
     with file.open("rb") as opened:
         data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
     length = int.from_bytes(data[:8], "little")
@@ -175,7 +177,7 @@ def _tensors(file: Path) -> dict[str, Matrix]:
             start, end = one["data_offsets"]
             flat = np.frombuffer(data, np.float32, (end - start) // 4, offset=8 + length + start)
             found[name] = flat.reshape(one["shape"])
-    return found
+    return data, found
 
 
 def _layer(tensors: dict[str, Matrix], name: str) -> _Layer:
