@@ -18,11 +18,12 @@ INTERRUPTED = 130
 def run(command: Callable[[], object]) -> NoReturn:
     """Run a command and end the process with its status.
 
-    At once: what was to be written is, and taking all modules apart takes longer than most commands.
+    At once: taking all modules apart takes longer than most commands.
     """
     status = _status(command)
-    with suppress(OSError):
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     os._exit(status)
 
 
