@@ -1,8 +1,8 @@
 """Daemons that are forked from a process which has imported all they need.
 
-That is more than half of what a start costs, and the scenarios have some hundred of them. What runs is
-the same: a process with an environment, a session and files of its own, which can be stopped and killed. Who
-tests the start itself starts it from nothing.
+That is more than half of what a start costs, and the scenarios have a hundred of them. What runs
+is the same: a process with an environment, a session and files of its own, which can be stopped and
+killed. Who tests the start itself starts it from nothing.
 """
 
 import multiprocessing

@@ -18,7 +18,7 @@ INTERRUPTED = 130
 def run(command: Callable[[], object]) -> NoReturn:
     """Run a command and end the process with its status.
 
-    At once: taking all modules apart takes longer than most commands.
+    At once: all is written, and taking the modules apart takes longer than most commands.
     """
     status = _status(command)
     for stream in (sys.stdout, sys.stderr):
