@@ -26,7 +26,7 @@ from agentos.standins.messages.app import MessagesStandin
 from agentos.standins.script import Script
 from agentos.standins.telegram_user import TelegramUser
 from benchmarks.accounts import Books, Tally
-from benchmarks.stage import TOKEN, Daemon, Launch, alive, end_marked, launch, variables
+from benchmarks.stage import TOKEN, Daemon, alive, end_marked, variables
 from benchmarks.talk import Talk
 from benchmarks.tripwire import InProcess, Moment, Tripwire, pick, soon
 
@@ -49,7 +49,7 @@ class _Crash:
 class Sitting:
     """One home and its crashes. Use as a context manager."""
 
-    def __init__(self, seed: int, *, launch: Launch = launch) -> None:
+    def __init__(self, seed: int) -> None:
         self._rng = Random(seed)
         self._seed = seed
         self._folder = Path(tempfile.mkdtemp(prefix="agentos-chaos-"))
@@ -64,7 +64,7 @@ class Sitting:
             model_url=self._model.url,
             AGENTOS_ENGINE__SLOTS="2",
         )
-        self._daemon = Daemon(self.home, environment=environment, launch=launch)
+        self._daemon = Daemon(self.home, environment=environment)
         self._books = Books(self.home)
         self._talk = Talk(self._owner, books=self._books, rng=self._rng)
         self._lingering: list[psutil.Process] = []
@@ -174,10 +174,10 @@ async def _within(happened: asyncio.Event, patience: timedelta) -> bool:
     return True
 
 
-async def crash_homes(seeds: list[int], *, kills: int, launch: Launch = launch) -> Tally:
+async def crash_homes(seeds: list[int], *, kills: int) -> Tally:
     """That many kills in each of several homes, one home after the other."""
     total = Tally(moments=Counter())
     for seed in seeds:
-        async with Sitting(seed, launch=launch) as sitting:
+        async with Sitting(seed) as sitting:
             total.add(await sitting.crash(kills))
     return total

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import psutil
 
@@ -46,47 +46,13 @@ def variables(home: Home, *, bot_url: str, model_url: str, **more: str) -> dict[
     }
 
 
-class Process(Protocol):
-    """What is asked of a process here."""
-
-    @property
-    def pid(self) -> int: ...  # noqa: D102
-    def poll(self) -> int | None: ...  # noqa: D102
-    def wait(self, timeout: float | None = None) -> int: ...  # noqa: D102
-    def send_signal(self, number: int, /) -> None: ...  # noqa: D102
-    def kill(self) -> None: ...  # noqa: D102
-
-
-# Arguments of `agentos`, its environment, where it runs, and the file its output is added to.
-Launch = Callable[[Sequence[str], Mapping[str, str], Path, Path], Process]
-
-
-def launch(
-    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path
-) -> Process:
-    """Run `agentos` as a shell would."""
-    with output.open("ab") as file:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "agentos.cli", *arguments],
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-        )
-
-
 class Daemon:
     """`agentos up` as a child process with a session of its own."""
 
-    def __init__(
-        self, home: Home, *, environment: Mapping[str, str], launch: Launch = launch
-    ) -> None:
+    def __init__(self, home: Home, *, environment: Mapping[str, str]) -> None:
         self.home = home
         self.environment = dict(environment)
-        self._launch = launch
-        self._process: Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -107,9 +73,16 @@ class Daemon:
     def start(self, *, takeover: bool = False) -> None:
         """Start it; it is not awaited."""
         more = ["--takeover"] if takeover else []
-        self._process = self._launch(
-            ["up", *more], self.environment, self.home.root.parent, self.output
-        )
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "agentos.cli", "up", *more],
+                env=self.environment,
+                cwd=self.home.root.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
 
     async def answers(self) -> None:
         """Return when it takes requests. Raises TimeoutError, or RuntimeError when it ended."""

@@ -29,7 +29,7 @@ from benchmarks.faults.scene import Scene
 from benchmarks.findings import Findings
 from benchmarks.ledger import Ledger
 from benchmarks.load import Load
-from benchmarks.stage import TOKEN, Daemon, Launch, alive, end_marked, launch, marked, variables
+from benchmarks.stage import TOKEN, Daemon, alive, end_marked, marked, variables
 from benchmarks.talk import Talk
 from benchmarks.tripwire import InProcess
 from benchmarks.watch import Watch
@@ -68,12 +68,7 @@ class Trial:
     """One home under fire. Use as a context manager."""
 
     def __init__(
-        self,
-        seed: int,
-        *,
-        small_disk: bool = False,
-        tell: Callable[[str], None] = print,
-        launch: Launch = launch,
+        self, seed: int, *, small_disk: bool = False, tell: Callable[[str], None] = print
     ) -> None:
         self._tell = tell
         # Of the load. How often it is asked depends on the time that things take, so each run
@@ -90,7 +85,7 @@ class Trial:
         environment = variables(
             self.home, bot_url=self._bot.url, model_url=self._model.url, **_SETTINGS
         )
-        self._daemon = Daemon(self.home, environment=environment, launch=launch)
+        self._daemon = Daemon(self.home, environment=environment)
         self._owner = TelegramUser(self._bot.url)
         self._books = Books(self.home)
         self._talk = Talk(self._owner, books=self._books, rng=self._rng)
@@ -231,11 +226,10 @@ async def try_homes(
     runs: int,
     small_disk: bool = False,
     tell: Callable[[str], None] = print,
-    launch: Launch = launch,
 ) -> Findings:
     """That many runs in each of several homes, one home after the other."""
     total = Findings()
     for seed in seeds:
-        async with Trial(seed, small_disk=small_disk, tell=tell, launch=launch) as trial:
+        async with Trial(seed, small_disk=small_disk, tell=tell) as trial:
             total.add(await trial.run(runs))
     return total

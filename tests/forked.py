@@ -1,8 +1,8 @@
 """Daemons that are forked from a process which has imported all they need.
 
-That is more than half of what a start costs, and the chaos tests alone have a hundred of them. What
-runs is `agentos up` all the same: a process with an environment, a session and files of its own,
-which can be stopped and killed. Who tests the start itself starts it from nothing.
+That is more than half of what a start costs, and the scenarios have a hundred of them. What runs
+is the same: a process with an environment, a session and files of its own, which can be stopped and
+killed. Who tests the start itself starts it from nothing.
 """
 
 import multiprocessing
@@ -12,9 +12,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import IO, Any, Self
 
 from agentos.cli import commands
 
@@ -25,27 +26,22 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 class Forked:
-    """A daemon as subprocess.Popen would give it."""
+    """A process as subprocess.Popen would give it."""
 
-    def __init__(
-        self, *arguments: str, environment: Mapping[str, str], folder: Path, output: Path | None
-    ) -> None:
-        """Run `agentos ARGUMENTS` in a folder; without a file, `stdout` is what it says."""
-        self.stdout = None
-        said: Connection | Path
-        if output is None:
-            heard, said = _FORKING.Pipe(duplex=False)
-            self.stdout = os.fdopen(os.dup(heard.fileno()), "rb", buffering=0)
-            heard.close()
-        else:
-            said = output
-        self._process = _FORKING.Process(
-            target=_become, args=(arguments, dict(environment), folder, said), daemon=True
-        )
+    def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
+        self.stdout: IO[bytes] | None = None
+        self._process = _FORKING.Process(target=target, args=arguments, daemon=True)
         with _ONE_AT_A_TIME:
             self._process.start()
-        if isinstance(said, Connection):
-            said.close()
+
+    @classmethod
+    def agentos(cls, *arguments: str, environment: Mapping[str, str], folder: Path) -> Self:
+        """Run `agentos ARGUMENTS` in a folder; `stdout` is what it says."""
+        heard, said = _FORKING.Pipe(duplex=False)
+        with heard, said:
+            made = cls(_agentos, arguments, dict(environment), folder, said)
+            made.stdout = os.fdopen(os.dup(heard.fileno()), "rb", buffering=0)
+            return made
 
     @property
     def pid(self) -> int:
@@ -82,33 +78,26 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def forked(
-    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path
-) -> Forked:
-    """What `benchmarks.stage.launch` does, forked."""
-    return Forked(*arguments, environment=environment, folder=folder, output=output)
-
-
-def _become(
+def _agentos(
     arguments: tuple[str, ...],
     environment: dict[str, str],
     folder: Path,
-    said: Connection | Path,
+    said: Connection,
 ) -> None:
     """Be what `python -m agentos.cli ARGUMENTS` is, from here on."""
     os.setsid()
     os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
+    _see(environment)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    if isinstance(said, Path):
-        output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    else:
-        output = said.fileno()
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    os.dup2(said.fileno(), 1)
+    os.dup2(said.fileno(), 2)
+    said.close()
     # What Python knew of the files that were there before does not hold for these.
     sys.stdin, sys.stdout, sys.stderr = map(os.fdopen, (0, 1, 2), "rww")
     sys.argv = ["agentos", *arguments]
     commands.main()
+
+
+def _see(environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)

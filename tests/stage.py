@@ -140,7 +140,7 @@ class Stage:
 
     async def start(self, *, within: timedelta = PATIENCE) -> dict[str, Any]:
         """Start the daemon, forked, and wait until it answers; returns its status."""
-        process = Forked("up", environment=self.environment, folder=self._root, output=None)
+        process = Forked.agentos("up", environment=self.environment, folder=self._root)
         self._follow(process)
         deadline = time.monotonic() + within.total_seconds()
         while time.monotonic() < deadline:

@@ -14,6 +14,7 @@ moment, so that many writes become one; a kill loses nothing, for the daemon com
 """
 
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -62,7 +63,10 @@ class State:
         """Import and load it. Takes seconds; until then everything goes by words."""
         try:
             # Not at the top: it takes seconds to import, and may not be installed.
+            # What is imported stays: looking for garbage in it takes a fifth of the time.
+            gc.disable()
             module = importlib.import_module("agentos.memory.embedder")
+            gc.freeze()
             embedder = module.Embedder(find_place(self.place))
             self.index.use_vectors(embedder.mark, dimensions=embedder.dimensions)
             self.embedder = embedder
@@ -71,6 +75,8 @@ class State:
             self.embedder_state = f"missing: {error}"
         except Exception as error:  # noqa: BLE001 - a library of others; recall goes on by words
             self.embedder_state = f"missing: it cannot be loaded ({error})"
+        finally:
+            gc.enable()
         self.upkeep.wake()
 
     def encode_parts(self, parts: Sequence[tuple[str, str]]) -> "np.ndarray[Any, Any] | None":

@@ -7,7 +7,6 @@ reminders, questions with their taps, plans with their Go. `benchmarks/chaos.py`
 import pytest
 
 from benchmarks.crashes import crash_homes
-from tests.forked import forked
 
 _KILLS = 10
 
@@ -16,7 +15,7 @@ _KILLS = 10
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 async def test_ten_kills_lose_nothing_and_double_only_what_was_on_its_way(seed: int) -> None:
-    tally = await crash_homes([seed], kills=_KILLS, launch=forked)
+    tally = await crash_homes([seed], kills=_KILLS)
     told = "\n".join(tally.problems)
     assert tally.kills == _KILLS and tally.messages >= _KILLS, told
     wrong = {name: getattr(tally, name) for name in tally.must_be_nought}
