@@ -150,7 +150,7 @@ async def test_a_question_of_the_desk_is_answered_in_words_and_decided_again(
     )
     await room.tap("other")
     await room.talk("the wiki")
-    (job,) = await room.jobs()
+    (job,) = await room.until(room.jobs)
     assert job.title == "The wiki" and "update the site" in job.prompt
     assert (await card_now(room, card)).words == "the wiki"
     assert any(row.text == "Which site?\n\n**✓ the wiki**" for row in await endings(room))
