@@ -10,7 +10,7 @@ from agentos.domain.talk import Card, Message
 from agentos.frontdesk import effects, taps
 from agentos.frontdesk.intake import Intake
 from agentos.home import Home
-from agentos.store import cards, messages, outbox
+from agentos.store import cards, messages, shown
 
 
 def take(
@@ -58,7 +58,7 @@ def _card_for(connection: Connection, message: Message) -> Card | None:
     if message.external_id.startswith("card:") or message.triage is not None:
         return None
     if message.reply_to_external_id is not None:
-        replied = outbox.find_by_external(
+        replied = shown.find(
             connection,
             conversation=message.conversation,
             external_id=message.reply_to_external_id,

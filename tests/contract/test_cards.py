@@ -136,7 +136,7 @@ async def test_a_reply_to_a_card_is_its_answer(room: DeskRoom) -> None:
 async def test_a_question_of_the_desk_is_answered_in_words_and_decided_again(
     room: DeskRoom,
 ) -> None:
-    await room.decides(r"update the site(?!\n\(Asked)", CLARIFY)
+    await room.decides(r"<message>\nupdate the site\n</message>", CLARIFY)
     work = {"outcome": "quick_work", "title": "The wiki", "kind": "writing", "prompt": "Do it."}
     await room.decides("Answer: the wiki", work)
     asked = await room.say("update the site")
