@@ -156,7 +156,7 @@ TASKS: Transitions[TaskState] = {
     TaskState.proposed: {TaskState.pending: _OWNER, TaskState.cancelled: _OWNER},
     TaskState.pending: {
         TaskState.running: _ENGINE,
-        TaskState.waiting: _OWNER_OR_ENGINE,
+        TaskState.waiting: _ENGINE,
         TaskState.cancelled: _OWNER_OR_ENGINE,
     },
     TaskState.running: {
@@ -204,7 +204,7 @@ PLANS: Transitions[PlanState] = {
 JOBS: Transitions[JobState] = {
     JobState.queued: {
         JobState.running: _ENGINE,
-        JobState.parked: _OWNER_OR_ENGINE,  # a question is open
+        JobState.parked: _ENGINE,  # a question is open
         JobState.done: _ENGINE,  # a reminder needs no run
         JobState.failed: _ENGINE,
         JobState.cancelled: _OWNER_OR_ENGINE,

@@ -193,7 +193,7 @@ def _options(card: Card) -> str:
 
 
 def _ended(card: Card) -> WrongState:
-    told = f"it was answered: {answer_of(card)}" if card.answer else "it waits for no answer"
+    told = f"the answer was {answer_of(card)}" if card.answer else "it waits for no answer"
     return WrongState(noun="card", name=card.id, state=card.state.value, problem=told)
 
 
