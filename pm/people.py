@@ -18,6 +18,7 @@ people = typer.Typer(
 )
 
 
+# Not the domain's: its tables cost half a second to import.
 class As(StrEnum):
     """What somebody is let in as."""
 

@@ -96,7 +96,7 @@ class Company:
             decided = await self._decide(message, taken)
             if not isinstance(decided.triage.decision, Respond | Clarify):
                 return await self._decline(message, decided)
-            if not await self._keep(message, decided):
+            if not await self._keep(message, taken, decided):
                 return False
         preview = Preview(channel, message, errands=self._errands)
         await self._chat.answer(message, taken, preview=preview)
@@ -130,7 +130,7 @@ class Company:
         )
         return await self._triager.decide(taken, bare(around))
 
-    async def _keep(self, message: Message, decided: Decided) -> bool:
+    async def _keep(self, message: Message, taken: Intake, decided: Decided) -> bool:
         """Note that it is answered; False when it was changed meanwhile."""
         at = self._clock.now()
         answered = Triage(reason=decided.triage.reason, decision=_RESPOND)
@@ -142,6 +142,7 @@ class Company:
             triage = answered.model_dump(mode="json")
             messages.set_triage(connection, message.id or 0, triage, by=decided.by, at=at)
             effects.record_triage(connection, decided.usage, message=message, at=at)
+            effects.make_excuses(connection, message, taken.excuses, at=at)
             messages.move(connection, message.id or 0, MessageState.answering, at=at)
             return True
 
