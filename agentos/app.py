@@ -198,6 +198,7 @@ async def _wired(
         channels=channels,
         model_source=access.source,
         memory=memory,
+        outlook=engine.outlook,
     )
     terminal = TerminalChannel(database, clock=clock, reception=desk)
     channels[terminal.name] = terminal

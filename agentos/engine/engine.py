@@ -9,6 +9,7 @@ from agentos.engine.claiming import Claims, Started
 from agentos.engine.dispatcher import Dispatcher
 from agentos.engine.forks import ForkServer
 from agentos.engine.machine import Machine
+from agentos.engine.outlook import Outlook
 from agentos.engine.routes import Routes
 from agentos.engine.supervisor import Supervisor
 from agentos.engine.warmth import WarmChildren
@@ -57,6 +58,9 @@ class Engine:
             attend=self.attend,
             machine=self.machine,
             node=node,
+        )
+        self.outlook = Outlook(
+            dispatcher=self.dispatcher, claims=self.claims, clock=clock, zone=config.owner.zone
         )
 
     def attend(self, started: Started) -> Supervisor:

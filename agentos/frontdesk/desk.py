@@ -17,11 +17,22 @@ from agentos.domain.ports import Channel, Clock
 from agentos.domain.states import MessageState
 from agentos.domain.talk import Message
 from agentos.domain.work import Plan
+from agentos.engine.outlook import Outlook
 from agentos.engine.sessions import Sessions
 from agentos.errors import StoreUnusable
-from agentos.frontdesk import closing, commands, effects, memory_commands, taps, words
+from agentos.frontdesk import (
+    closing,
+    commands,
+    effects,
+    memory_commands,
+    nights,
+    presses,
+    taps,
+    words,
+)
 from agentos.frontdesk.errands import Errands, Resting
 from agentos.frontdesk.handling import Handling
+from agentos.frontdesk.watching import Watching
 from agentos.home import Home
 from agentos.memory.room import MemoryRoom
 from agentos.store import messages, plans
@@ -49,7 +60,9 @@ class FrontDesk:
         channels: Mapping[str, Channel],
         model_source: str = "",
         memory: MemoryRoom | None = None,
+        outlook: Outlook | None = None,
     ) -> None:
+        """`outlook` tells what jobs do and why they wait; without one, nobody knows."""
         self._database = database
         self._clock = clock
         self._home = home
@@ -83,6 +96,9 @@ class FrontDesk:
             resting=Resting(self._errands, after=timedelta(seconds=config.engine.warm_seconds)),
             recollections=memory.recollections if memory is not None else None,
         )
+        self._watching = Watching(
+            database, clock=clock, channels=channels, errands=self._errands, outlook=outlook
+        )
         self._lines: dict[str, asyncio.Queue[int]] = {}
         self._known: set[int] = set()
         # What came before the recovery was done waits for it: older messages go first.
@@ -96,6 +112,7 @@ class FrontDesk:
         try:
             await self._recover()
             self._errands.send(self._handling.warm(), name="warm triage")
+            self._errands.send(self._watching.run(), name="watch over work")
             while True:
                 changed.clear()
                 await self._close_plans()
@@ -145,6 +162,15 @@ class FrontDesk:
         if tapped.started_plan is not None:
             self._open_plans.add(tapped.started_plan)
         return tapped.toast
+
+    async def pressed(self, *, job_id: int, verb: str, via: str) -> str:
+        """Do what a button at a job's message says; returns a few words for it."""
+        at = self._clock.now()
+        said = await self._database.write(
+            lambda connection: presses.press(connection, job_id, verb, at=at)
+        )
+        log.info("button_pressed", job_id=job_id, verb=verb, via=via, said=said)
+        return said
 
     async def _recover(self) -> None:
         """Take up what was open when the daemon ended, in the order it came."""

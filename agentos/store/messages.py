@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select, update
 from agentos.domain.states import MESSAGES, Actor, MessageState, check
 from agentos.domain.talk import Message, Outgoing
 from agentos.store import events, rows
+from agentos.store.outbox import PROGRESS_END
 
 MESSAGE = rows.table_of(Message)
 OUTBOX = rows.table_of(Outgoing)
@@ -91,7 +92,11 @@ def recent_talk(
     said = select(MESSAGE.c.received_at, MESSAGE.c.text).where(
         MESSAGE.c.conversation == conversation, MESSAGE.c.id < before_id
     )
-    ours = select(OUTBOX.c.created_at, OUTBOX.c.text).where(OUTBOX.c.conversation == conversation)
+    ours = select(OUTBOX.c.created_at, OUTBOX.c.text).where(
+        OUTBOX.c.conversation == conversation,
+        # It says again, in the place of what was said, what the result says.
+        OUTBOX.c.key.not_like(f"{PROGRESS_END}%"),
+    )
     talk = [
         (row[0], "owner", row[1])
         for row in connection.execute(said.order_by(MESSAGE.c.id.desc()).limit(limit))

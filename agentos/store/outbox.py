@@ -10,6 +10,8 @@ from agentos.domain.talk import OutboxKind, Outgoing
 from agentos.store import rows
 
 OUTBOX = rows.table_of(Outgoing)
+# How the keys of those begin that show the end of some work in the place of its progress.
+PROGRESS_END = "progress-end:"
 # In the words of the partial index: bound as values, SQLite would not know that it fits.
 _IS_OPEN = text("outbox.state IN ('pending', 'sending')")
 

@@ -45,7 +45,7 @@ def parts_of(row: Outgoing) -> list[Part]:
     else:
         made = _with_file(row, file=Path(row.file_path))
     if made and row.buttons:
-        made[-1] = dataclasses.replace(made[-1], buttons=_keyboard(row.buttons))
+        made[-1] = dataclasses.replace(made[-1], buttons=keyboard(row.buttons))
     return made
 
 
@@ -80,7 +80,8 @@ def _literal(text: str) -> str:
     return f"`{text}`" if "`" not in text else text
 
 
-def _keyboard(rows: list[list[dict[str, str]]]) -> InlineKeyboardMarkup:
+def keyboard(rows: list[list[dict[str, str]]]) -> InlineKeyboardMarkup:
+    """Rows of buttons as Telegram takes them."""
     return InlineKeyboardMarkup(
         [
             [

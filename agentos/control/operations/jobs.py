@@ -31,7 +31,7 @@ from agentos.domain.states import (
 from agentos.domain.talk import Card
 from agentos.domain.work import Job, NeedPolicy, Worker, WorkerRole
 from agentos.errors import BadRequest, WrongState
-from agentos.store import cards, events, jobs, needs, outbox, rows, runs, tasks, workers
+from agentos.store import cards, events, jobs, needs, outbox, progress, rows, runs, tasks, workers
 
 Conversation = Annotated[str, Field(max_length=200, pattern=r"^[a-z]+:\S+$")]
 
@@ -168,6 +168,7 @@ def retry(connection: Connection, params: JobShow, here: Here) -> dict[str, Any]
         raise WrongState(noun="job", name=job.id, state=job.state.value, problem=problem)
     runs.count_anew(connection, job, at=here.at)
     jobs.move(connection, params.job, JobState.queued, by=Actor.owner, at=here.at)
+    progress.reopen(connection, params.job)
     if job.wants_worker_id is not None:
         worker = workers.get(connection, job.wants_worker_id)
         if worker.state is WorkerState.retired:
