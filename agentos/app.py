@@ -22,6 +22,7 @@ from agentos.control.server import ControlServer
 from agentos.control.tidying import set_old_files_aside
 from agentos.domain.clock import SystemClock
 from agentos.domain.ports import Channel, Clock
+from agentos.domain.quiet import read_hours
 from agentos.engine.engine import Engine
 from agentos.engine.environment import child_environment
 from agentos.engine.forks import ForkServer
@@ -36,6 +37,7 @@ from agentos.memory.judge import Judge, assignment
 from agentos.memory.room import MemoryRoom
 from agentos.settings import BACKENDS
 from agentos.standins.clock import VirtualClock
+from agentos.store import quiet
 from agentos.store.database import Database, sqlite_url
 from agentos.store.migrate import migrate
 
@@ -135,6 +137,10 @@ async def _built(
             lambda connection: recover(
                 connection, at=clock.now(), max_crashes=_MAX_CRASHES, node=theirs
             )
+        )
+        hours = str(read_hours(config.quiet.hours)) if config.quiet.hours else ""
+        await database.write(
+            lambda connection: quiet.set_up(connection, daily=hours, zone=config.owner.timezone)
         )
         access = await far_ends.model_access(home, config, stack=stack, announce=announce)
         roster = await far_ends.open_roster(home, config, stack=stack)

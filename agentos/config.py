@@ -26,6 +26,7 @@ from agentos.settings import (
     Memory,
     Models,
     Owner,
+    Quiet,
     Retention,
     Standins,
     Store,
@@ -53,6 +54,7 @@ class Config(BaseSettings):
     gemini: Cli = Field(default_factory=Cli)
     opencode: Cli = Field(default_factory=Cli)
     memory: Memory = Field(default_factory=Memory)
+    quiet: Quiet = Field(default_factory=Quiet)
     store: Store = Field(default_factory=Store)
     retention: Retention = Field(default_factory=Retention)
     log: Log = Field(default_factory=Log)

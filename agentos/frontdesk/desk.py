@@ -35,7 +35,7 @@ from agentos.frontdesk.handling import Handling
 from agentos.frontdesk.watching import Watching
 from agentos.home import Home
 from agentos.memory.room import MemoryRoom
-from agentos.store import messages, plans
+from agentos.store import messages, outbox, plans
 from agentos.store.database import Database
 
 log = logs.get(__name__)
@@ -116,6 +116,7 @@ class FrontDesk:
             while True:
                 changed.clear()
                 await self._close_plans()
+                await self._end_quiet()
                 await _wait(changed)
         finally:
             await self._errands.call_off()
@@ -283,6 +284,21 @@ class FrontDesk:
                 await self._close_plan(plan_id)
             except StoreUnusable as error:
                 log.error("plan_not_closed", plan_id=plan_id, problem=str(error))
+
+    async def _end_quiet(self) -> None:
+        """Say what was held back, once the quiet hours are over."""
+        try:
+            if not await self._database.query(outbox.any_held):
+                return
+            at = self._clock.now()
+            said = await self._database.write(
+                lambda connection: outbox.release(connection, digest=nights.digest, at=at)
+            )
+        except StoreUnusable as error:
+            log.error("quiet_not_ended", problem=str(error))
+            return
+        if said:
+            log.info("quiet_ended", said=said)
 
     async def _close_plan(self, plan_id: int) -> None:
         if not await self._database.query(

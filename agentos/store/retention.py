@@ -31,7 +31,7 @@ NEED, WORKER, CARD = rows.table_of(JobNeed), rows.table_of(Worker), rows.table_o
 ARTEFACT, REVIEW = rows.table_of(Artefact), rows.table_of(Review)
 USAGE, OUTBOX = rows.table_of(Usage), rows.table_of(Outgoing)
 GIVEN, PROGRESS = rows.table_of(MemoryGiven), rows.table_of(Progress)
-_UNSAID = (OutboxState.pending, OutboxState.sending)
+_UNSAID = (OutboxState.held, OutboxState.pending, OutboxState.sending)
 
 
 @dataclass(frozen=True)
