@@ -10,8 +10,8 @@ from agentos.domain.states import FINISHED_JOBS, JobState
 from agentos.domain.work import Job, Plan
 from agentos.engine.lanes import Hold
 from agentos.engine.waiting import Cause, Waiting
+from agentos.frontdesk.lines import cut
 from agentos.frontdesk.phrases import lasted, phrase
-from agentos.frontdesk.surroundings import cut
 from agentos.log import redact
 
 _TITLE = 80

@@ -10,7 +10,7 @@ from agentos.domain.quiet import can_wait
 from agentos.domain.states import OutboxState
 from agentos.domain.talk import OutboxKind, Outgoing
 from agentos.domain.work import Job
-from agentos.store import quiet, rows
+from agentos.store import quiet, rows, shown
 
 OUTBOX = rows.table_of(Outgoing)
 # How the keys of those begin that show the end of some work in the place of its progress.
@@ -105,19 +105,6 @@ def find_by_key(connection: Connection, key: str) -> Outgoing | None:
     return rows.fetch_one(connection, Outgoing, select(OUTBOX).where(OUTBOX.c.key == key))
 
 
-def find_by_external(
-    connection: Connection, *, conversation: str, external_id: str
-) -> Outgoing | None:
-    """What we said under the channel's id, for a reply to it; the newest row when several did."""
-    statement = (
-        select(OUTBOX)
-        .where(OUTBOX.c.conversation == conversation, OUTBOX.c.external_id == external_id)
-        .order_by(OUTBOX.c.id.desc())
-        .limit(1)
-    )
-    return rows.fetch_one(connection, Outgoing, statement)
-
-
 def redact(connection: Connection, key: str) -> None:
     """Take the buttons off what was said under a key: their words are to be forgotten."""
     if (row := find_by_key(connection, key)) is not None:
@@ -165,7 +152,9 @@ def mark_sending(connection: Connection, outbox_id: int) -> bool:
 def mark_sent(
     connection: Connection, outbox_id: int, *, external_id: str | None, at: datetime
 ) -> None:
-    """The channel has it."""
+    """The channel has it, and shows it under this id, if it tells one."""
+    if external_id is not None:
+        shown.note(connection, get(connection, outbox_id), [external_id])
     rows.change(
         connection,
         Outgoing,

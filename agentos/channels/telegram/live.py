@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from telegram import Bot
+from telegram import Bot, LinkPreviewOptions
 from telegram.error import BadRequest, RetryAfter, TelegramError
 
 from agentos import log as logs
@@ -14,6 +14,7 @@ from agentos.channels.telegram.refusals import is_gone, is_unmodified, seconds_t
 from agentos.domain.talk import Outgoing
 
 log = logs.get(__name__)
+_NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
 class Live:
@@ -44,6 +45,7 @@ class Live:
                     chat_id,
                     int(shown),
                     reply_markup=keyboard(row.buttons) if row.buttons else None,
+                    link_preview_options=_NO_PREVIEW,
                     read_timeout=5,
                 )
             except TelegramError as error:
