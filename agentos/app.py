@@ -29,7 +29,7 @@ from agentos.engine.forks import ForkServer
 from agentos.engine.recovery import end_orphans, recover, settle_ended
 from agentos.engine.routes import Routes
 from agentos.engine.sessions import Sessions
-from agentos.errors import BackendFailed
+from agentos.errors import BackendFailed, Misconfigured
 from agentos.far_ends import Announce
 from agentos.frontdesk.desk import FrontDesk
 from agentos.home import Home
@@ -138,7 +138,7 @@ async def _built(
                 connection, at=clock.now(), max_crashes=_MAX_CRASHES, node=theirs
             )
         )
-        hours = str(read_hours(config.quiet.hours)) if config.quiet.hours else ""
+        hours = _quiet_hours(config)
         await database.write(
             lambda connection: quiet.set_up(connection, daily=hours, zone=config.owner.timezone)
         )
@@ -244,6 +244,16 @@ async def _wired(
         loops.append(channel.run)
         loops.append(Deliverer(database, clock=clock, channel=channel).run)
     return running, loops
+
+
+def _quiet_hours(config: Config) -> str:
+    """The quiet hours of the settings as they are kept. Raises Misconfigured."""
+    try:
+        return str(read_hours(config.quiet.hours)) if config.quiet.hours else ""
+    except ValueError as error:
+        raise Misconfigured(
+            where="quiet.hours", problem=str(error), mend="Or leave it empty for none."
+        ) from error
 
 
 def forks_warm(forks: ForkServer) -> Callable[[], Any]:
