@@ -17,7 +17,7 @@ from agentos import log as logs
 from agentos.domain.ports import Channel, Clock
 from agentos.domain.progress import Mark, Progress
 from agentos.domain.states import JobState, OutboxState
-from agentos.domain.talk import Message, Outgoing
+from agentos.domain.talk import Card, Message, Outgoing
 from agentos.domain.work import Job
 from agentos.engine.outlook import Look, Outlook
 from agentos.errors import StoreUnusable
@@ -25,7 +25,7 @@ from agentos.frontdesk import progress as words
 from agentos.frontdesk.errands import Errands
 from agentos.frontdesk.phrases import pause
 from agentos.frontdesk.progress import JobView, PlanView, View
-from agentos.store import expectations, jobs, messages, outbox, plans, runs
+from agentos.store import expectations, jobs, messages, outbox, plans, rows, runs
 from agentos.store import progress as told
 from agentos.store.database import Database
 
@@ -204,10 +204,20 @@ def _watched(connection: Connection) -> list[Watched]:
         else:
             view = _view(connection, jobs.get(connection, each.job_id or 0))
         row = outbox.get(connection, each.outbox_id)
-        asked = row.message_id
-        message = messages.get(connection, asked) if asked is not None else None
+        message = _asked(connection, row.message_id) if row.message_id is not None else None
         found.append(Watched(each, view, row, message))
     return found
+
+
+def _asked(connection: Connection, message_id: int) -> Message:
+    """What the owner wrote: what a tap on a card became goes back to what the card was about."""
+    message = messages.get(connection, message_id)
+    kind, _, card_id = message.external_id.partition(":")
+    if kind == "card" and card_id.isdigit():
+        card = rows.find(connection, Card, int(card_id))
+        if card is not None and card.message_id is not None:
+            return _asked(connection, card.message_id)
+    return message
 
 
 def _view(connection: Connection, job: Job) -> JobView:

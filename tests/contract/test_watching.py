@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from agentos.domain.progress import Mark
 from agentos.domain.states import Actor, JobState
-from agentos.domain.talk import Message, Outgoing
+from agentos.domain.talk import Card, CardKind, Message, Outgoing
 from agentos.domain.triage import QuickWork, Triage
 from agentos.domain.work import Job
 from agentos.engine.sessions import Sessions
@@ -20,7 +20,7 @@ from agentos.frontdesk.intake import Intake
 from agentos.frontdesk.triage import Decided
 from agentos.frontdesk.watching import Watching
 from agentos.standins.clock import VirtualClock
-from agentos.store import jobs, messages, outbox, progress, rows
+from agentos.store import cards, jobs, messages, outbox, progress, rows
 from agentos.store.database import Database
 from tests.desk_room import TALK, PlainChannel
 
@@ -179,3 +179,27 @@ async def test_stop_stops_it_once_and_late_presses_are_answered_kindly(room: Roo
     assert end.text == "✕ write a note · stopped"
     await room.move(other, JobState.done)
     assert await press(other.id) == "It is done already."
+
+
+async def test_the_sign_is_at_what_the_owner_wrote_also_after_a_question(room: Room) -> None:
+    def ask(connection: Connection) -> None:
+        at = room.clock.now()
+        where = {"channel": "telegram", "conversation": TALK}
+        wrote = Message(**where, external_id="1", text="fix it", received_at=at)
+        asked = messages.receive(connection, wrote)
+        assert asked is not None
+        card = Card(
+            **where,
+            kind=CardKind.clarify,
+            question="What?",
+            options=[],
+            message_id=asked.id,
+            created_at=at,
+        )
+        assert cards.open_card(connection, card).id == 1
+
+    await room.database.write(ask)
+    job = await room.asks("card:1")  # as a tap on that card becomes a message
+    await room.move(job, JobState.running)
+    await room.until(lambda: bool(room.channel.marks))
+    assert room.channel.marks == [(1, Mark.working)]
