@@ -28,7 +28,7 @@ async def test_nothing_starts_before_go_and_go_brings_everything(shown: Stage) -
     assert shown.listed("job") == []
     await shown.user.tap("Go")
     ending = await shown.user.wait_for("🏁 All done")
-    checked = await shown.user.wait_for(r"^✅ .* · \d+ s\n✅ 1\. .*\n✅ 2\. ")
+    checked = await shown.user.wait_for(r"^✅ .* · \d+ \w+\n✅ 1\. .*\n✅ 2\. ")
     view = await shown.user.chat()
     assert counted(by_bot(view), "✅ 1. ") == counted(by_bot(view), "🏁") == 1
     assert not checked.buttons and not ending.silent

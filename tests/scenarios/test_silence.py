@@ -16,7 +16,7 @@ async def test_silence_a_long_job_tells_what_it_is_doing_and_for_how_long(live: 
         ]
     )
     said = await live.user.say(TITLE)
-    shown = await live.user.wait_for(r"⚙ count the stars \(#1\)\nrunning python3 · \d+ s")
+    shown = await live.user.wait_for(r"⚙ count the stars \(#1\)\nrunning python3 · \d+ \w+")
     assert shown.labels == ["Stop"]
     view = await live.user.chat()
     assert view.messages[0].reactions == ["👨‍💻"]
@@ -31,7 +31,7 @@ async def test_silence_a_long_job_tells_what_it_is_doing_and_for_how_long(live: 
         )
     )
     await live.user.wait_for("There are many")
-    ended = await live.user.wait_for(r"✅ count the stars · \d+ s")
+    ended = await live.user.wait_for(r"✅ count the stars · \d+ \w+")
     assert ended.message_id == shown.message_id and not ended.buttons
     view = await live.user.wait_until(lambda view: view.messages[0].reactions == ["👍"])
     asked, told, result = view.messages
