@@ -23,13 +23,14 @@ from agentos.control.server import ControlServer
 from agentos.control.tidying import set_old_files_aside
 from agentos.domain.clock import SystemClock
 from agentos.domain.ports import Channel, Clock
+from agentos.domain.quiet import read_hours
 from agentos.engine.engine import Engine
 from agentos.engine.environment import child_environment
 from agentos.engine.forks import ForkServer
 from agentos.engine.recovery import end_orphans, recover, settle_ended
 from agentos.engine.routes import Routes
 from agentos.engine.sessions import Sessions
-from agentos.errors import BackendFailed
+from agentos.errors import BackendFailed, Misconfigured
 from agentos.far_ends import Announce
 from agentos.frontdesk.desk import FrontDesk
 from agentos.frontdesk.expiry import Expiry
@@ -38,6 +39,7 @@ from agentos.memory.judge import Judge, assignment
 from agentos.memory.room import MemoryRoom
 from agentos.settings import BACKENDS
 from agentos.standins.clock import VirtualClock
+from agentos.store import quiet
 from agentos.store.database import Database, sqlite_url
 from agentos.store.migrate import migrate
 
@@ -138,6 +140,10 @@ async def _built(
                 connection, at=clock.now(), max_crashes=_MAX_CRASHES, node=theirs
             )
         )
+        hours = _quiet_hours(config)
+        await database.write(
+            lambda connection: quiet.set_up(connection, daily=hours, zone=config.owner.timezone)
+        )
         access = await far_ends.model_access(home, config, stack=stack, announce=announce)
         roster = await far_ends.open_roster(home, config, stack=stack)
         memory = MemoryRoom(database, home=home, config=config, clock=clock)
@@ -200,6 +206,7 @@ async def _wired(
         channels=channels,
         model_source=access.source,
         memory=memory,
+        outlook=engine.outlook,
     )
     terminal = TerminalChannel(database, clock=clock, reception=desk)
     channels[terminal.name] = terminal
@@ -246,6 +253,16 @@ async def _wired(
         loops.append(channel.run)
         loops.append(Deliverer(database, clock=clock, channel=channel).run)
     return running, loops
+
+
+def _quiet_hours(config: Config) -> str:
+    """The quiet hours of the settings as they are kept. Raises Misconfigured."""
+    try:
+        return str(read_hours(config.quiet.hours)) if config.quiet.hours else ""
+    except ValueError as error:
+        raise Misconfigured(
+            where="quiet.hours", problem=str(error), mend="Or leave it empty for none."
+        ) from error
 
 
 def forks_warm(forks: ForkServer) -> Callable[[], Any]:

@@ -28,6 +28,7 @@ from agentos.settings import (
     Models,
     Owner,
     PolicySettings,
+    Quiet,
     Retention,
     Standins,
     Store,
@@ -57,6 +58,7 @@ class Config(BaseSettings):
     opencode: Cli = Field(default_factory=Cli)
     memory: Memory = Field(default_factory=Memory)
     voice: Voice = Field(default_factory=Voice)
+    quiet: Quiet = Field(default_factory=Quiet)
     store: Store = Field(default_factory=Store)
     cards: Cards = Field(default_factory=Cards)
     policy: PolicySettings = Field(default_factory=PolicySettings)

@@ -1,6 +1,7 @@
 """The sections of the settings: what each key means, and what it may be."""
 
 import json
+import re
 import shlex
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -232,6 +233,20 @@ class Store(_Section):
     """Where the rows are. Empty means SQLite in home."""
 
     url: str = ""
+
+
+class Quiet(_Section):
+    """When what can wait is held back: results of background work, notices, briefings."""
+
+    # "22:00-7:00" in the owner's zone; empty for never. /quiet in a chat changes it.
+    hours: str = ""
+
+    @field_validator("hours")
+    @classmethod
+    def _readable(cls, words: str) -> str:
+        if words and not re.fullmatch(r"\d{1,2}(:\d{2})?\s*-\s*\d{1,2}(:\d{2})?", words.strip()):
+            raise ValueError("write them like 22:00-7:00")
+        return words.strip()
 
 
 class Retention(_Section):

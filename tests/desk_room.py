@@ -11,6 +11,7 @@ from typing import Any, Self
 from agentos.backends.claude_access import standin_access
 from agentos.config import Config
 from agentos.domain.ports import Channel
+from agentos.domain.progress import Mark
 from agentos.domain.states import FINISHED_JOBS, Actor, JobState, MessageState
 from agentos.domain.talk import Card, Message, Outgoing
 from agentos.domain.work import Job, Plan
@@ -33,11 +34,15 @@ TALK = "telegram:42"
 class PlainChannel:
     """A channel that keeps what it is given. Its files are texts in a dictionary."""
 
+    edits_in_place = True
+
     def __init__(self, name: str = "telegram") -> None:
         self.name = name
         self.acknowledged: list[int] = []
         self.previews: list[str] = []
         self.files: dict[str, bytes] = {}
+        self.marks: list[tuple[int, Mark]] = []
+        self.shown: list[str] = []
 
     async def run(self) -> None:
         """Nothing comes in by itself."""
@@ -49,6 +54,15 @@ class PlainChannel:
     async def preview(self, message: Message, *, text: str) -> None:
         """Keep the text."""
         self.previews.append(text)
+
+    async def mark(self, message: Message, mark: Mark) -> None:
+        """Keep it."""
+        self.marks.append((message.id or 0, mark))
+
+    async def progress(self, row: Outgoing, *, text: str) -> bool:
+        """Keep the text."""
+        self.shown.append(text)
+        return True
 
     async def fetch(self, attachment: dict[str, Any], *, folder: Path) -> Path:
         """Write one of its files."""

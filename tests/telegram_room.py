@@ -37,6 +37,7 @@ class Desk:
         self.full_disk = False
         self.poison = ""
         self.taps: list[tuple[int, str, str]] = []
+        self.presses: list[tuple[int, str, str]] = []
 
     async def receive(self, message: Message) -> Message | None:
         """Store it."""
@@ -74,6 +75,11 @@ class Desk:
         at = SystemClock().now()
         fresh = await self.database.write(lambda c: cards.answer(c, card_id, key, via=via, at=at))
         return "Noted." if fresh else "That was answered before."
+
+    async def pressed(self, *, job_id: int, verb: str, via: str) -> str:
+        """Keep it."""
+        self.presses.append((job_id, verb, via))
+        return "Pressed."
 
 
 class TelegramRoom(AbstractAsyncContextManager["TelegramRoom"]):

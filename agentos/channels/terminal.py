@@ -8,7 +8,9 @@ attached, what is to be said waits in the outbox.
 import asyncio
 import mimetypes
 import shutil
+import time
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,7 @@ from agentos.control.peer import Peer
 from agentos.control.server import AsyncOperation
 from agentos.control.wire import TERMINAL
 from agentos.domain.ports import Clock, Reception
+from agentos.domain.progress import Mark
 from agentos.domain.states import OutboxState
 from agentos.domain.talk import Message, Outgoing
 from agentos.errors import BadRequest, ChannelDown
@@ -31,6 +34,8 @@ from agentos.store.database import Database
 _CONFIRM_SECONDS = 30.0
 _LARGEST_FILE = 100 * 1024 * 1024
 _MOST_REPEATED = 200
+_FIRST_PROGRESS = timedelta(seconds=10)
+_PROGRESS_SECONDS = 60.0
 _log = log.get(__name__)
 
 
@@ -71,6 +76,8 @@ class TerminalChannel:
     """Talking through `agentos chat`."""
 
     name = "terminal"
+    # What is printed stays; the result says how it ended.
+    edits_in_place = False
 
     def __init__(self, database: Database, *, clock: Clock, reception: Reception) -> None:
         self._database = database
@@ -78,6 +85,8 @@ class TerminalChannel:
         self._reception = reception
         self._peers: set[Peer] = set()
         self._somebody = asyncio.Event()
+        # By outbox row, when its progress may be told again.
+        self._progress_due: dict[int, float] = {}
         # Outbox rows that were pushed and not confirmed yet.
         self._pushed: dict[int, asyncio.Future[None]] = {}
 
@@ -102,6 +111,25 @@ class TerminalChannel:
     async def preview(self, message: Message, *, text: str) -> None:
         """Show the answer so far to whoever is attached and keeps up."""
         self._offer("preview", message_id=message.id, text=text)
+
+    async def mark(self, message: Message, mark: Mark) -> None:
+        """There is no sign at what was typed."""
+
+    async def progress(self, row: Outgoing, *, text: str) -> bool:
+        """Tell whoever is attached how the work of a row is getting on: a line now and then.
+
+        What is printed stays, and somebody may be typing.
+        """
+        assert row.id is not None
+        now = time.monotonic()
+        is_new = self._clock.now() - row.created_at < _FIRST_PROGRESS
+        if not self._peers or is_new or now < self._progress_due.get(row.id, 0.0):
+            return False
+        if len(self._progress_due) > _MOST_REPEATED:
+            self._progress_due.clear()
+        self._progress_due[row.id] = now + _PROGRESS_SECONDS
+        self._offer("progress", job_id=row.job_id, text=text)
+        return True
 
     async def fetch(self, attachment: dict[str, Any], *, folder: Path) -> Path:
         """Copy a file that was named in the terminal. Raises BadRequest when that cannot be."""

@@ -56,6 +56,10 @@ class Listener(Protocol):
         """Show that a message has arrived."""
         ...
 
+    def working(self, text: str) -> None:
+        """Show how some work is getting on."""
+        ...
+
 
 class Conversation:
     """Talks over a link that is attached; `listen` runs beside everything else."""
@@ -85,6 +89,8 @@ class Conversation:
                     self._listener.preview(int(event["message_id"]), str(event["text"]))
                 case "ack":
                     self._listener.arrived(int(event["message_id"]))
+                case "progress":
+                    self._listener.working(str(event["text"]))
                 case _:  # a daemon of a newer version
                     pass
         await self._link.call("daemon.status")  # says why it is gone

@@ -101,6 +101,9 @@ class Script:
     def arrived(self, message_id: int) -> None:
         """A script knows."""
 
+    def working(self, text: str) -> None:
+        """A script waits for the end."""
+
     def report(self) -> dict[str, Any]:
         """All of it as JSON."""
         return {

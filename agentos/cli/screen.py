@@ -71,6 +71,12 @@ class Screen:
         self.note("· received")
         self.prompt()
 
+    def working(self, text: str) -> None:
+        """Show how some work is getting on, unless an answer is being written."""
+        if self._live is None:
+            self.note(" · ".join(text.splitlines()))
+            self.prompt()
+
     def close(self) -> None:
         """Leave the cursor on a fresh line."""
         self._end_preview(self._live_message)

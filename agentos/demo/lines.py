@@ -92,7 +92,14 @@ def _plan() -> Rule:
     )
     kinds = ("research", "extraction", "writing")
     steps = [
-        {"title": title, "kind": kind, "prompt": prompt, "after": after, "minutes": minutes}
+        {
+            "title": title,
+            "kind": kind,
+            "prompt": prompt,
+            "after": after,
+            "minutes": minutes,
+            "cost_usd": 0.05,
+        }
         for title, kind, prompt, after, minutes in zip(
             STEPS, kinds, prompts, ([], [], [0, 1]), (4, 3, 2), strict=True
         )
@@ -101,6 +108,7 @@ def _plan() -> Rule:
         "goal": "A stall on Saturday that pays for itself, on one page.",
         "steps": steps,
         "risks": ["The flour price is last month's."],
+        "asks": [],
     }
     reply = Reply(blocks=[Block(structured=drafted)], delay_ms=_THINKING)
     return Rule(name="plan", when=When(schema_property="steps"), turn=[reply])

@@ -72,7 +72,7 @@ class Story:
 
     async def _quick_work(self) -> None:
         sent = await self._talk.say(lines.CARD)
-        await self._talk.hear_words(f"On it: {lines.CARD_TITLE}", after=sent.message_id)
+        await self._talk.hear_words(lines.CARD_TITLE, after=sent.message_id)
         result = await self._talk.hear_words("Your card is ready", after=sent.message_id)
         _, content = await self._talk.receive("recipe-card.md", after=sent.message_id)
         await self._check_work(lines.CARD_TITLE)
@@ -94,7 +94,7 @@ class Story:
         waits = await self.evidence.jobs() == before
         self._check("no work before the answer", waits)
         tapped = await self._talk.tap(lines.WIDE, on=card)
-        await self._talk.hear_words(f"On it: {lines.SIGN_TITLE}", after=sent.message_id)
+        await self._talk.hear_words(lines.SIGN_TITLE, after=sent.message_id)
         photo, content = await self._talk.receive("price-sign.png", after=sent.message_id)
         await self._check_work(lines.SIGN_TITLE)
         await self._check_settled(card, shows=f"✓ {lines.WIDE}", tap=tapped.tap_id)

@@ -23,6 +23,9 @@ class Step(BaseModel):
         default_factory=list, description="Positions (from 0) of the steps it needs."
     )
     minutes: int = Field(default=5, ge=1, le=600, description="How long it should take.")
+    cost_usd: float = Field(
+        default=0, ge=0, le=1000, description="What its model calls should cost; 0 if unknown."
+    )
 
 
 class PlanDraft(BaseModel):
@@ -33,6 +36,9 @@ class PlanDraft(BaseModel):
     goal: Annotated[str, StringConstraints(min_length=1, max_length=600)]
     steps: list[Step] = Field(min_length=1, max_length=12)
     risks: list[Line] = Field(default_factory=list, max_length=5)
+    asks: list[Line] = Field(
+        default_factory=list, max_length=5, description="What the owner will be asked on the way."
+    )
 
     @model_validator(mode="after")
     def _needs_point_back(self) -> Self:

@@ -22,6 +22,7 @@ from agentos.domain.frames import (
 
 if TYPE_CHECKING:
     # Not at run time: a worker's child knows this module, and no tables (20 MB it would carry).
+    from agentos.domain.progress import Mark
     from agentos.domain.talk import Message, Outgoing
 
 Event = SessionOpened | TextDelta | ToolStarted | ToolEnded | Spent | TurnEnded
@@ -68,6 +69,8 @@ class Channel(Protocol):
     """A way to talk. Each has a name, which begins its conversations: "telegram:42"."""
 
     name: str
+    # Whether what was said can be changed where it stands.
+    edits_in_place: bool
 
     async def run(self) -> None:
         """Receive until cancelled; a message is stored before it is acknowledged."""
@@ -79,6 +82,17 @@ class Channel(Protocol):
 
     async def preview(self, message: "Message", *, text: str) -> None:
         """Show the answer so far (all of it, not the newest piece). Best effort, paced."""
+        ...
+
+    async def mark(self, message: "Message", mark: "Mark") -> None:
+        """Show at the owner's message how far it is. Best effort."""
+        ...
+
+    async def progress(self, row: "Outgoing", *, text: str) -> bool:
+        """Show how the work is getting on that a row told of; silent, in its place, plain text.
+
+        Best effort, and no row of its own: False when it was not shown, for whatever reason.
+        """
         ...
 
     async def fetch(self, attachment: dict[str, Any], *, folder: Path) -> Path:
@@ -120,4 +134,8 @@ class Reception(Protocol):
 
     async def tapped(self, *, card_id: int, key: str, via: str) -> str:
         """The owner tapped an option; returns a few words to show at the button."""
+        ...
+
+    async def pressed(self, *, job_id: int, verb: str, via: str) -> str:
+        """The owner pressed a button at a job's message; returns a few words to show there."""
         ...

@@ -98,6 +98,7 @@ class MessageState(StrEnum):
 class OutboxState(StrEnum):
     """How far something we say is."""
 
+    held = auto()  # until the quiet hours end
     pending = auto()
     sending = auto()
     sent = auto()
@@ -266,6 +267,7 @@ MESSAGES: Transitions[MessageState] = {
 }
 
 OUTBOX: Transitions[OutboxState] = {
+    OutboxState.held: {OutboxState.pending: _DESK},
     OutboxState.pending: {OutboxState.sending: _by(Actor.channel)},
     OutboxState.sending: {
         OutboxState.sent: _by(Actor.channel),

@@ -140,6 +140,8 @@ class Plan(Row, table=True):
     goal: str = Field(sa_column=Column(Text, nullable=False))
     steps: list[dict[str, Any]] = Field(sa_column=Column(Json, nullable=False))
     risks: list[str] = Field(default_factory=list, sa_column=Column(Json, nullable=False))
+    # What the owner will be asked on the way.
+    asks: list[str] = Field(default_factory=list, sa_column=Column(Json, nullable=False))
     version: int = 1
     state: PlanState = Field(
         default=PlanState.proposed, sa_column=Column(EnumText(PlanState), nullable=False)

@@ -10,6 +10,7 @@ from agentos.engine.consulting import Consulting
 from agentos.engine.dispatcher import Dispatcher
 from agentos.engine.forks import ForkServer
 from agentos.engine.machine import Machine
+from agentos.engine.outlook import Outlook
 from agentos.engine.questions import Questions
 from agentos.engine.routes import Routes
 from agentos.engine.supervisor import Supervisor
@@ -60,6 +61,9 @@ class Engine:
             attend=self.attend,
             machine=self.machine,
             node=node,
+        )
+        self.outlook = Outlook(
+            dispatcher=self.dispatcher, claims=self.claims, clock=clock, zone=config.owner.zone
         )
 
     def attend(self, started: Started) -> Supervisor:

@@ -283,6 +283,7 @@ def _finish(
     connection: Connection, job: Job, run: Run, ending: Ending, found: Collection, *, at: datetime
 ) -> JobState:
     assert job.id is not None and run.id is not None
+    is_step = job.plan_id is not None  # what rings is the end of the plan
     jobs.move(connection, job.id, JobState.done, by=Actor.engine, at=at, result=ending.text)
     if job.conversation is not None:
         outbox.say(
@@ -293,6 +294,7 @@ def _finish(
             at=at,
             job_id=job.id,
             message_id=job.message_id,
+            silent=is_step,
         )
     for file in found.files:
         artefact = Artefact(
@@ -315,6 +317,7 @@ def _finish(
                 file_path=str(file.path),
                 at=at,
                 job_id=job.id,
+                silent=is_step,
             )
     return JobState.done
 

@@ -28,6 +28,7 @@ from agentos.domain.frames import (
 from agentos.domain.ports import UpFrame
 from agentos.domain.states import RunState
 from agentos.engine.children import Child
+from agentos.engine.doing import Doing
 from agentos.engine.notes import Notes
 from agentos.engine.watch import Due, Watch
 from agentos.prompts import render
@@ -73,7 +74,7 @@ class Turns:
 
         `answer` answers what the session's tools ask of us.
         """
-        self.doing = "starting"
+        self._doing = Doing("starting")
         self.session_id = session_id
         # The session that was to be resumed was gone.
         self.lost = False
@@ -91,6 +92,11 @@ class Turns:
         self.read_outside = False
 
     @property
+    def doing(self) -> str:
+        """What it does now, in plain words."""
+        return self._doing.words
+
+    @property
     def is_safe(self) -> bool:
         """Whether no tool is in the middle of something."""
         return self._tools_open == 0
@@ -104,7 +110,7 @@ class Turns:
 
     def running(self, child: Child) -> None:
         """A warm child was given its turn; its session is known already."""
-        self.doing = "thinking"
+        self._doing.is_("thinking")
         self._notes.running(pid=child.pid, session_id=self.session_id)
 
     async def attend(
@@ -125,9 +131,9 @@ class Turns:
                 case SessionOpened():
                     self._opened(child, frame, must_resume=must_resume)
                 case Ready():
-                    self.doing = "thinking"
+                    self._doing.is_("thinking")
                 case ToolStarted():
-                    self.doing = frame.summary
+                    self._doing.uses(frame.summary)
                     self._tools_open += 1
                     self.read_outside |= _reads_outside(frame)
                 case ToolEnded():

@@ -13,7 +13,7 @@ from agentos.domain.states import JOBS, TASKS, Actor, JobState, TaskState, allow
 from agentos.domain.talk import Message
 from agentos.domain.work import Job, JobKind
 from agentos.errors import NotFound
-from agentos.frontdesk import effects, rooms, words
+from agentos.frontdesk import effects, nights, rooms, words
 from agentos.frontdesk.lines import cut
 from agentos.store import cards, jobs, memories, outbox, tasks
 
@@ -41,6 +41,7 @@ _HELP = """Just write what you want, as you would to a person.
 /remember Anna is vegetarian
 /forget Anna, or /forget 12
 /why shows what I had in mind, /why Anna what I know
+/quiet 22:00-7:00 holds back what can wait, /quiet 2h for now, /quiet off
 /stop stops the newest work, /stop all stops everything, /stop 12 stops job #12"""
 _WELCOME = (
     "Hello! I'm agentos, and I'm all yours. Write me what you want done, or just say hi.\n\n"
@@ -68,6 +69,9 @@ class Commands:
             "cards": self._cards,
             "stop": self._stop,
             "project": rooms.project,
+            "quiet": lambda connection, _, rest, at: nights.quiet(
+                connection, rest, zone=self._zone, at=at
+            ),
         }
 
     def answer(self, connection: Connection, message: Message, *, at: datetime) -> None:

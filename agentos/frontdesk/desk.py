@@ -18,14 +18,25 @@ from agentos.domain.ports import Channel, Clock
 from agentos.domain.states import MessageState
 from agentos.domain.talk import Message
 from agentos.domain.work import Plan
+from agentos.engine.outlook import Outlook
 from agentos.engine.sessions import Sessions
 from agentos.errors import StoreUnusable
-from agentos.frontdesk import closing, commands, effects, memory_commands, taps, words
+from agentos.frontdesk import (
+    closing,
+    commands,
+    effects,
+    memory_commands,
+    nights,
+    presses,
+    taps,
+    words,
+)
 from agentos.frontdesk.errands import Errands, Resting
 from agentos.frontdesk.handling import Handling
+from agentos.frontdesk.watching import Watching
 from agentos.home import Home
 from agentos.memory.room import MemoryRoom
-from agentos.store import messages, plans
+from agentos.store import messages, outbox, plans
 from agentos.store.database import Database
 
 log = logs.get(__name__)
@@ -50,7 +61,9 @@ class FrontDesk:
         channels: Mapping[str, Channel],
         model_source: str = "",
         memory: MemoryRoom | None = None,
+        outlook: Outlook | None = None,
     ) -> None:
+        """`outlook` tells what jobs do and why they wait; without one, nobody knows."""
         self._database = database
         self._clock = clock
         self._home = home
@@ -79,6 +92,9 @@ class FrontDesk:
             resting=Resting(self._errands, after=timedelta(seconds=config.engine.warm_seconds)),
             recollections=memory.recollections if memory is not None else None,
         )
+        self._watching = Watching(
+            database, clock=clock, channels=channels, errands=self._errands, outlook=outlook
+        )
         self._lines: dict[str, asyncio.Queue[int]] = {}
         self._known: set[int] = set()
         # What came before the recovery was done waits for it: older messages go first.
@@ -92,9 +108,11 @@ class FrontDesk:
         try:
             await self._recover()
             self._errands.send(self._handling.warm(), name="warm triage")
+            self._errands.send(self._watching.run(), name="watch over work")
             while True:
                 changed.clear()
                 await self._close_plans()
+                await self._end_quiet()
                 await _wait(changed)
         finally:
             await self._errands.call_off()
@@ -158,6 +176,15 @@ class FrontDesk:
         if tapped.started_plan is not None:
             self._open_plans.add(tapped.started_plan)
         return tapped.toast
+
+    async def pressed(self, *, job_id: int, verb: str, via: str) -> str:
+        """Do what a button at a job's message says; returns a few words for it."""
+        at = self._clock.now()
+        said = await self._database.write(
+            lambda connection: presses.press(connection, job_id, verb, at=at)
+        )
+        log.info("button_pressed", job_id=job_id, verb=verb, via=via, said=said)
+        return said
 
     async def _recover(self) -> None:
         """Take up what was open when the daemon ended, in the order it came."""
@@ -274,6 +301,21 @@ class FrontDesk:
                 await self._close_plan(plan_id)
             except StoreUnusable as error:
                 log.error("plan_not_closed", plan_id=plan_id, problem=str(error))
+
+    async def _end_quiet(self) -> None:
+        """Say what was held back, once the quiet hours are over."""
+        try:
+            if not await self._database.query(outbox.any_held):
+                return
+            at = self._clock.now()
+            said = await self._database.write(
+                lambda connection: outbox.release(connection, digest=nights.digest, at=at)
+            )
+        except StoreUnusable as error:
+            log.error("quiet_not_ended", problem=str(error))
+            return
+        if said:
+            log.info("quiet_ended", said=said)
 
     async def _close_plan(self, plan_id: int) -> None:
         if not await self._database.query(

@@ -18,11 +18,11 @@ from agentos.domain.states import MessageState
 from agentos.domain.talk import Card, CardKind, Message
 from agentos.domain.triage import BigWork, Clarify, Defer, QuickWork, Respond
 from agentos.domain.work import Job, JobKind, Plan, Task
-from agentos.frontdesk import words
+from agentos.frontdesk import presses, words
 from agentos.frontdesk.intake import File, Intake
 from agentos.frontdesk.triage import Decided
 from agentos.prompts import render
-from agentos.store import bindings, cards, jobs, messages, outbox, rows, tasks, usage
+from agentos.store import bindings, cards, jobs, messages, outbox, progress, rows, tasks, usage
 
 # A brief carries the owner's own words up to this length; longer ones are in a file.
 _LONGEST_WORDS = 6_000
@@ -223,15 +223,17 @@ def _start_work(
         created_at=at,
     )
     queued = jobs.enqueue(connection, job)
-    outbox.say(
+    said = outbox.say(
         connection,
         key=f"ack:{message.id}",
         conversation=message.conversation,
         text=words.on_it(work.title, queued.id),
         at=at,
+        buttons=presses.buttons_of(queued),
         message_id=message.id,
         job_id=queued.id,
     )
+    progress.open_(connection, said.id or 0, job_id=queued.id)
     finish(connection, message, at=at)
 
 

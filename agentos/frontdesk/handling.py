@@ -203,9 +203,9 @@ class Handling:
     ) -> None:
         around = await self._look_around(message, recalled)
         drafted = await self._planner.draft(work.request, files=taken.files, around=around)
-        at = self._clock.now()
+        at, model = self._clock.now(), self._ways.model
         await self._database.write(
-            lambda connection: plans.propose(connection, message, work, drafted, at=at)
+            lambda connection: plans.propose(connection, message, work, drafted, model=model, at=at)
         )
 
     async def _redraft(
@@ -225,9 +225,11 @@ class Handling:
         drafted = await self._planner.draft(
             plan.request, files=taken.files, around=around, before=plan, change=taken.shown
         )
-        at = self._clock.now()
+        at, model = self._clock.now(), self._ways.model
         await self._database.write(
-            lambda connection: plans.propose_changed(connection, message, plan_id, drafted, at=at)
+            lambda connection: plans.propose_changed(
+                connection, message, plan_id, drafted, model=model, at=at
+            )
         )
 
     async def _answers_a_card(self, message: Message, taken: Intake) -> taps.Tapped | None:

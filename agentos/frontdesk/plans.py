@@ -18,13 +18,16 @@ from agentos.domain.talk import Card, CardKind, Message
 from agentos.domain.triage import BigWork
 from agentos.domain.work import Plan, TaskKind
 from agentos.engine.sessions import Sessions
-from agentos.frontdesk import effects, words
+from agentos.frontdesk import effects, presses, words
+from agentos.frontdesk.effects import Ways
 from agentos.frontdesk.errands import Resting
+from agentos.frontdesk.estimates import estimate
 from agentos.frontdesk.intake import File
+from agentos.frontdesk.revision import compare
 from agentos.frontdesk.surroundings import Surroundings
 from agentos.home import Home
 from agentos.prompts import render
-from agentos.store import messages, plans
+from agentos.store import messages, outbox, plans, progress
 
 log = logs.get(__name__)
 SCHEMA = schema_of(PlanDraft)
@@ -119,7 +122,8 @@ def single_step(request: str) -> PlanDraft:
 
 def draft_of(plan: Plan) -> PlanDraft:
     """A stored plan as a draft again."""
-    return PlanDraft.model_validate({"goal": plan.goal, "steps": plan.steps, "risks": plan.risks})
+    told = {"goal": plan.goal, "steps": plan.steps, "risks": plan.risks, "asks": plan.asks}
+    return PlanDraft.model_validate(told)
 
 
 def propose(
@@ -128,6 +132,7 @@ def propose(
     work: BigWork,
     drafted: Drafted,
     *,
+    model: str = "",
     at: datetime,
 ) -> None:
     """Keep a new plan, show it with its card, and be done with the message: one transaction."""
@@ -144,28 +149,52 @@ def propose(
         **drafted.draft.model_dump(mode="json"),
     )
     note = words.one_step_only(drafted.cause) if drafted.cause else ""
-    _show(connection, plans.add(connection, row), message, note=note, at=at)
+    _show(connection, plans.add(connection, row), message, note=note, model=model, at=at)
     effects.record_usage(connection, drafted.usage, purpose=Purpose.plan, message=message, at=at)
     effects.finish(connection, message, at=at)
 
 
 def propose_changed(
-    connection: Connection, message: Message, plan_id: int, drafted: Drafted, *, at: datetime
+    connection: Connection,
+    message: Message,
+    plan_id: int,
+    drafted: Drafted,
+    *,
+    model: str = "",
+    at: datetime,
 ) -> None:
     """Put the redraft in the place of the plan that was being changed, and show it anew."""
     assert message.id is not None
     if messages.get(connection, message.id).state is MessageState.handled:
         return
-    state = plans.get(connection, plan_id).state
-    if state is not PlanState.changing:
-        text = words.plan_is_decided(state)
+    before = plans.get(connection, plan_id)
+    if before.state is not PlanState.changing:
+        text = words.plan_is_decided(before.state)
         effects.say(connection, message, text, key="answer", at=at)
     else:
         revised = plans.revise(connection, plan_id, drafted.draft, at=at)
         note = words.unchanged(drafted.cause) if drafted.cause else ""
-        _show(connection, revised, message, note=note, at=at)
+        old, new = draft_of(before).steps, drafted.draft.steps
+        _show(connection, revised, message, note=note, model=model, at=at, was=(old, new))
     effects.record_usage(connection, drafted.usage, purpose=Purpose.plan, message=message, at=at)
     effects.finish(connection, message, at=at)
+
+
+def begin(
+    connection: Connection, plan: Plan, *, files: Sequence[File], ways: Ways, at: datetime
+) -> None:
+    """The owner said Go: make its tasks and jobs, and say so where its progress will be shown."""
+    started = effects.start_steps(connection, plan, files=files, ways=ways, at=at)
+    said = outbox.say(
+        connection,
+        key=f"plan-go:{plan.id}:{plan.version}",
+        conversation=plan.conversation,
+        text=words.plan_started(len(started)),
+        at=at,
+        buttons=presses.buttons_of(started[0]),
+        message_id=plan.message_id,
+    )
+    progress.open_(connection, said.id or 0, plan_id=plan.id)
 
 
 def key_of(plan: Plan) -> str:
@@ -173,7 +202,17 @@ def key_of(plan: Plan) -> str:
     return f"plan:{plan.id}:{plan.version}"
 
 
-def _show(connection: Connection, plan: Plan, message: Message, *, note: str, at: datetime) -> None:
+def _show(
+    connection: Connection,
+    plan: Plan,
+    message: Message,
+    *,
+    note: str,
+    model: str,
+    at: datetime,
+    was: tuple[Sequence[Step], Sequence[Step]] | None = None,
+) -> None:
+    """Show a plan with its card; `was` holds the steps before and after a change."""
     card = Card(
         kind=CardKind.plan,
         channel=message.channel,
@@ -184,7 +223,13 @@ def _show(connection: Connection, plan: Plan, message: Message, *, note: str, at
         message_id=message.id,
         created_at=at,
     )
-    text = words.plan(plan, note=note)
+    text = words.plan(
+        plan,
+        note=note,
+        model=model,
+        estimates=estimate(connection, draft_of(plan).steps),
+        revision=compare(*was) if was is not None else None,
+    )
     effects.show(connection, card, text=text, key=key_of(plan), at=at, side_by_side=True)
 
 

@@ -183,17 +183,14 @@ def _on_plan(
     if shown is not None:
         text = words.plan_after_tap(shown.text, key)
         effects.settle_shown(connection, key=shown.key, text=text, at=at)
-    said = {"change": words.WHAT_TO_CHANGE}.get(key, "")
     if key == "go":
-        files = files_of(home, plan.message_id)
-        started = effects.start_steps(connection, plan, files=files, ways=ways, at=at)
-        said = words.plan_started(len(started))
-    if said:
+        plans.begin(connection, plan, files=files_of(home, plan.message_id), ways=ways, at=at)
+    if key == "change":
         outbox.say(
             connection,
             key=f"plan-{key}:{plan.id}:{plan.version}",
             conversation=plan.conversation,
-            text=said,
+            text=words.WHAT_TO_CHANGE,
             at=at,
             message_id=plan.message_id,
         )

@@ -3,12 +3,15 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from agentos.domain.frames import Failure, TurnEnded
 from agentos.domain.plan import Step
 from agentos.domain.states import PlanState
 from agentos.domain.work import Plan
+from agentos.frontdesk.estimates import Estimate, guess
+from agentos.frontdesk.revision import Fate, Revision
 
 WHEN_INSTEAD = "That time is not ahead of us. When shall I remind you?"
 WHEN_OPTIONS = ("In an hour", "This evening at 18:00", "Tomorrow at 9:00")
@@ -169,9 +172,17 @@ def not_fetched(name: str) -> str:
     return f"I could not fetch {name or 'that file'}. Send it again, please."
 
 
-def plan(proposed: Plan, *, note: str = "") -> str:
-    """The plan message: all there is to know before saying Go."""
+def plan(
+    proposed: Plan,
+    *,
+    note: str = "",
+    model: str = "",
+    estimates: Sequence[Estimate] | None = None,
+    revision: Revision | None = None,
+) -> str:
+    """The plan message: all there is to know before saying Go, and what a change has changed."""
     steps = [Step.model_validate(step) for step in proposed.steps]
+    known = [guess(step) for step in steps] if estimates is None else estimates
     version = f" (version {proposed.version})" if proposed.version > 1 else ""
     named = proposed.title.lower().startswith("plan")
     lines = [f"**{'' if named else 'Plan: '}{proposed.title}**{version}"]
@@ -180,8 +191,14 @@ def plan(proposed: Plan, *, note: str = "") -> str:
     lines.append("")
     if note:
         lines[:0] = [note, ""]
-    lines += [_step(number, step) for number, step in enumerate(steps, start=1)]
-    lines += ["", f"About {span(timedelta(minutes=_longest_way(steps)))} in all."]
+    fates = revision.fates if revision else [Fate.same] * len(steps)
+    for number, step in enumerate(steps, start=1):
+        lines.append(_step(number, step, known[number - 1], fates[number - 1]))
+    lines += ["", _in_all(steps, known, model=model)]
+    if revision and revision.gone:
+        lines += ["", "No longer part of it:", *(f"- {title}" for title in revision.gone)]
+    if proposed.asks:
+        lines += ["", "I will ask you:", *(f"- {ask}" for ask in proposed.asks)]
     if proposed.risks:
         lines += ["", "Watch out:", *(f"- {risk}" for risk in proposed.risks)]
     return "\n".join([*lines, "", _PLAN_PROMISE])
@@ -214,16 +231,33 @@ def plan_done(title: str, *, done: int, files: Sequence[str], troubles: Sequence
     return "\n".join(lines)
 
 
-def _step(number: int, step: Step) -> str:
+_FATES = {Fate.same: "", Fate.changed: "✎ ", Fate.new: "🆕 "}
+
+
+def _step(number: int, step: Step, known: Estimate, fate: Fate) -> str:
     after = ", ".join(str(needed + 1) for needed in step.after)
-    waits = f", after {after}" if after else ""
-    return f"{number}. {step.title} ({step.kind.value}, {step.minutes} min{waits})"
+    facts = [step.kind.value, f"{'usually' if known.usual else 'about'} {known.minutes} min"]
+    facts += [money(known.cost)] if known.cost else []
+    facts += [f"after {after}"] if after else []
+    return f"{number}. {_FATES[fate]}{step.title} ({', '.join(facts)})"
 
 
-def _longest_way(steps: Sequence[Step]) -> int:
+def _in_all(steps: Sequence[Step], known: Sequence[Estimate], *, model: str) -> str:
+    minutes = span(timedelta(minutes=_longest_way(steps, [each.minutes for each in known])))
+    cost = sum((each.cost for each in known), Decimal(0))
+    price = f", for about {money(cost)}" if cost else ""
+    return f"About {minutes} in all{price}{f', done by {model}' if model else ''}."
+
+
+def money(cost: Decimal) -> str:
+    """US dollars, to the cent."""
+    return f"${cost:.2f}" if cost >= Decimal("0.01") else "under $0.01"
+
+
+def _longest_way(steps: Sequence[Step], minutes: Sequence[int]) -> int:
     """Minutes until the last step ends when what can run side by side does."""
     ends: list[int] = []
-    for step in steps:
+    for step, takes in zip(steps, minutes, strict=True):
         begin = max((ends[needed] for needed in step.after), default=0)
-        ends.append(begin + step.minutes)
+        ends.append(begin + takes)
     return max(ends)

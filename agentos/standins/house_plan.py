@@ -26,6 +26,7 @@ def answer(prompt: str) -> Json:
         "goal": f"{goal} (changed: {_shortened(change, limit=150)})" if change else goal,
         "steps": steps,
         "risks": ["Drafted by the built-in stand-in: the steps are generic."],
+        "asks": [],
     }
 
 
@@ -65,6 +66,7 @@ def _step(title: str, kind: str, prompt: str, *, after: list[int], minutes: int)
         "prompt": prompt[:8000],
         "after": after,
         "minutes": minutes,
+        "cost_usd": 0,
     }
 
 

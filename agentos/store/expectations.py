@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, bindparam, select
 
 from agentos.domain.capacity import Expectation
-from agentos.domain.work import Job, Task
+from agentos.domain.work import Job, Task, TaskKind
 from agentos.store import rows
 from agentos.store.prepared import Prepared
 
@@ -58,6 +58,11 @@ def learn(connection: Connection, job: Job, *, tokens: int, took: timedelta) -> 
             samples=known.samples + 1,
         )
     )
+
+
+def sort_of(kind: TaskKind) -> str:
+    """The sort of jobs that do tasks of a kind."""
+    return f"kind:{kind.value}"
 
 
 def _sort_of(connection: Connection, job: Job) -> str:

@@ -1,17 +1,24 @@
 """The outbox: what is to be said, written in the transaction that made it true."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text, update
 
+from agentos.domain.quiet import can_wait
 from agentos.domain.states import OutboxState
 from agentos.domain.talk import OutboxKind, Outgoing
-from agentos.store import rows, shown
+from agentos.domain.work import Job
+from agentos.store import quiet, rows, shown
 
 OUTBOX = rows.table_of(Outgoing)
+# How the keys of those begin that show the end of some work in the place of its progress.
+PROGRESS_END = "progress-end:"
+_DIGEST = "quiet:"
 # In the words of the partial index: bound as values, SQLite would not know that it fits.
 _IS_OPEN = text("outbox.state IN ('pending', 'sending')")
+_HELD = select(OUTBOX).where(text("outbox.state = 'held'")).order_by(OUTBOX.c.id)
 
 
 def say(
@@ -24,7 +31,10 @@ def say(
     kind: OutboxKind = OutboxKind.text,
     **more: Any,
 ) -> Outgoing:
-    """Put something into the outbox. The same key again changes nothing and returns the first."""
+    """Put something into the outbox. The same key again changes nothing and returns the first.
+
+    In quiet hours, what can wait is held back until they end.
+    """
     row = Outgoing(
         key=key,
         channel=conversation.partition(":")[0],
@@ -34,8 +44,55 @@ def say(
         created_at=at,
         **more,
     )
+    if (end := quiet.until(connection, now=at)) is not None and _can_wait(connection, row):
+        _announce(connection, row, end=end)
+        row.state = OutboxState.held
     made = rows.add_once(connection, row, unique=("key",))
     return made if made is not None else find_by_key(connection, key) or row
+
+
+def _can_wait(connection: Connection, row: Outgoing) -> bool:
+    edited = rows.find(connection, Outgoing, row.edits_id) if row.edits_id is not None else None
+    return can_wait(
+        job=rows.find(connection, Job, row.job_id) if row.job_id is not None else None,
+        answers_owner=row.message_id is not None or row.card_id is not None,
+        silent=row.silent,
+        edits_held=None if edited is None else edited.state is OutboxState.held,
+    )
+
+
+def _announce(connection: Connection, row: Outgoing, *, end: datetime) -> None:
+    """Ahead of the first that is held in a conversation goes a line that will say how many."""
+    line = Outgoing(
+        key=f"{_DIGEST}{row.conversation}:{end.isoformat()}",
+        channel=row.channel,
+        conversation=row.conversation,
+        state=OutboxState.held,
+        created_at=row.created_at,
+    )
+    rows.add_once(connection, line, unique=("key",))
+
+
+def release(connection: Connection, *, digest: Callable[[int], str], at: datetime) -> int:
+    """When it is not quiet any more: say what was held, in its order, after a line of how many."""
+    held = rows.fetch(connection, Outgoing, _HELD)
+    if not held or quiet.until(connection, now=at) is not None:
+        return 0
+    lines = [row for row in held if row.key.startswith(_DIGEST)]
+    said = [row for row in held if not row.key.startswith(_DIGEST)]
+    for line in lines:
+        count = sum(row.conversation == line.conversation for row in said if row.edits_id is None)
+        rows.change(connection, Outgoing, line.id or 0, text=digest(count))
+    for row in held:
+        # What was to be silent at its time was so for the hour, and the hour is over.
+        silent = row.edits_id is not None
+        rows.change(connection, Outgoing, row.id or 0, state=OutboxState.pending, silent=silent)
+    return len(said)
+
+
+def any_held(connection: Connection) -> bool:
+    """Whether anything waits for the end of the quiet hours."""
+    return connection.execute(_HELD.limit(1)).first() is not None
 
 
 def get(connection: Connection, outbox_id: int) -> Outgoing:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, s
 
 from agentos.domain.ledger import Event, Usage
 from agentos.domain.memory import MemoryGiven
+from agentos.domain.progress import Progress
 from agentos.domain.states import (
     FINISHED_JOBS,
     LIVE_RUNS,
@@ -31,7 +32,8 @@ ARTEFACT, REVIEW = rows.table_of(Artefact), rows.table_of(Review)
 STEER = rows.table_of(Steer)
 USAGE, OUTBOX = rows.table_of(Usage), rows.table_of(Outgoing)
 GIVEN, GRANT = rows.table_of(MemoryGiven), rows.table_of(Grant)
-_UNSAID = (OutboxState.pending, OutboxState.sending)
+PROGRESS = rows.table_of(Progress)
+_UNSAID = (OutboxState.held, OutboxState.pending, OutboxState.sending)
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,8 @@ def _remove_jobs(connection: Connection, gone: list[int]) -> Removed:
     )
     for table in (OUTBOX, CARD, GRANT):
         connection.execute(update(table).where(table.c.job_id.in_(gone)).values(job_id=None))
-    connection.execute(delete(STEER).where(STEER.c.job_id.in_(gone)))
-    connection.execute(delete(GIVEN).where(GIVEN.c.job_id.in_(gone)))
+    for table in (STEER, GIVEN, PROGRESS):
+        connection.execute(delete(table).where(table.c.job_id.in_(gone)))
     connection.execute(delete(ARTEFACT).where(ARTEFACT.c.job_id.in_(gone)))
     connection.execute(delete(NEED).where(NEED.c.job_id.in_(gone) | NEED.c.needs_id.in_(gone)))
     mine = EVENT.c.job_id.in_(gone) & _is_not_last(EVENT, EVENT.c.id)

@@ -114,6 +114,14 @@ def list_for_job(connection: Connection, job_id: int) -> list[Run]:
     return rows.fetch(connection, Run, select(RUN).where(RUN.c.job_id == job_id).order_by(RUN.c.id))
 
 
+def first_start(connection: Connection, job_id: int) -> datetime | None:
+    """When the first run of a job began, or None."""
+    began: datetime | None = connection.execute(
+        select(func.min(RUN.c.started_at)).where(RUN.c.job_id == job_id)
+    ).scalar()
+    return began
+
+
 def last_session(connection: Connection, job_id: int, *, backend: str) -> str | None:
     """The session of the newest run of a job on a backend that had one, for resuming it."""
     statement = (

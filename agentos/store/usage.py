@@ -7,9 +7,12 @@ from decimal import Decimal
 from sqlalchemy import Connection, bindparam, func, select
 
 from agentos.domain.ledger import Purpose, Usage
+from agentos.domain.work import Task, TaskKind
 from agentos.store import pools, rows
 
-USAGE = rows.table_of(Usage)
+USAGE, TASK = rows.table_of(Usage), rows.table_of(Task)
+# Prices change, and so does what is asked for.
+_LATELY = 30
 _SINCE, _UNTIL = (bindparam(name, type_=USAGE.c.at.type) for name in ("since", "until"))
 _BETWEEN = select(
     func.coalesce(
@@ -38,6 +41,21 @@ def total_for_job(connection: Connection, job_id: int) -> Usage:
     totals = dict(row._mapping)
     totals["cost_usd"] = Decimal(str(totals["cost_usd"]))
     return Usage(job_id=job_id, **totals)
+
+
+def mean_cost(connection: Connection, kind: TaskKind, *, least: int) -> Decimal | None:
+    """What the last jobs that did tasks of a kind have cost on average; None when few did."""
+    costs = (
+        select(func.sum(USAGE.c.cost_usd).label("cost"))
+        .join(TASK, TASK.c.id == USAGE.c.task_id)
+        .where(TASK.c.kind == kind, USAGE.c.purpose == Purpose.work, USAGE.c.job_id.is_not(None))
+        .group_by(USAGE.c.job_id)
+        .order_by(USAGE.c.job_id.desc())
+        .limit(_LATELY)
+        .subquery()
+    )
+    count, mean = connection.execute(select(func.count(), func.avg(costs.c.cost))).one()
+    return Decimal(str(mean)) if count >= least else None
 
 
 def tokens_for(connection: Connection, purposes: Collection[Purpose], *, since: datetime) -> int:

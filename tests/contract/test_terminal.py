@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -264,3 +265,17 @@ async def test_a_hundred_kilobytes_arrive_whole(room: Room) -> None:
     text = "long " * 20_000
     await link.call("chat.say", text=text, key="k")
     assert (await hear(link))["text"] == f"You said: **{text}**"
+
+
+async def test_progress_is_a_line_now_and_then_for_whoever_is_there(room: Room) -> None:
+    row = await room.say("On it.", key="ack:1")
+    assert not await room.terminal.progress(row, text="⚙ a note")
+    link = await room.link()
+    assert not await room.terminal.progress(row, text="⚙ a note")
+    row.created_at -= timedelta(seconds=20)
+    shown = [await room.terminal.progress(row, text=f"⚙ a note\n{n}") for n in range(3)]
+    assert shown == [True, False, False]
+    told = await link.events.get()
+    while told is not None and told["event"] != "progress":
+        told = await link.events.get()
+    assert told is not None and told["text"] == "⚙ a note\n0"

@@ -92,9 +92,10 @@ async def test_a_full_disk_loses_nothing(live: Stage) -> None:
                 await asyncio.sleep(0.1)
         assert await live.said() == [before.text]
     await live.user.wait_for("It is written")
+    shown = await live.user.wait_for(r"✅ write it down · \d+ \w+")
     assert await live.said() == [
         before.text,
-        "On it: write it down (#1)",
+        shown.text,
         "✅ write it down\n\nIt is written.",
     ]
     assert live.output.count("messages wait at Telegram") == 1

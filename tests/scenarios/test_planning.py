@@ -27,10 +27,13 @@ async def shown(live: Stage) -> Stage:
 async def test_nothing_starts_before_go_and_go_brings_everything(shown: Stage) -> None:
     assert shown.listed("job") == []
     await shown.user.tap("Go")
-    await shown.user.wait_for("🏁 All done")
+    ending = await shown.user.wait_for("🏁 All done")
+    checked = await shown.user.wait_for(r"^✅ .* · \d+ \w+\n✅ 1\. .*\n✅ 2\. ")
     view = await shown.user.chat()
-    assert counted(by_bot(view), "Started: 2 steps") == counted(by_bot(view), "🏁") == 1
-    assert len([one for one in view.messages if one.document is not None]) == 2
+    assert counted(by_bot(view), "✅ 1. ") == counted(by_bot(view), "🏁") == 1
+    assert not checked.buttons and not ending.silent
+    files = [one for one in view.messages if one.document is not None]
+    assert len(files) == 2 and all(one.silent for one in files)
     first, second = sorted(shown.listed("job"), key=lambda job: int(job["id"]))
     assert {first["state"], second["state"]} == {"done"}
     (plan,) = [one for one in view.messages if "min in all" in one.text]

@@ -40,8 +40,9 @@ async def test_a_job_goes_on_in_its_session_and_is_delivered_once(live: Stage, e
     await live.start()
     delivered = await live.user.wait_for_document("report.md")
     assert delivered.document is not None
+    await live.user.wait_for(rf"✅ {TITLE} · \d+ \w+")
     view = await live.user.chat()
-    assert counted(by_bot(view), "On it") == counted(by_bot(view), "There it is.") == 1
+    assert counted(by_bot(view), f"✅ {TITLE} · ") == counted(by_bot(view), "There it is.") == 1
     assert sorted(one.document.name for one in view.messages if one.document is not None) == [
         "part.md",
         "report.md",

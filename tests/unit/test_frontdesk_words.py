@@ -1,14 +1,18 @@
 """What the front desk says, as it is read on a phone."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from agentos.domain.frames import Failure, TurnEnded
-from agentos.domain.work import Plan
+from agentos.domain.plan import Step
+from agentos.domain.work import Plan, TaskKind
 from agentos.frontdesk import words
+from agentos.frontdesk.estimates import Estimate
+from agentos.frontdesk.revision import compare
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
@@ -46,6 +50,32 @@ def test_a_plan(snapshot: SnapshotAssertion) -> None:
     assert words.plan(plan()) == snapshot(name="new")
     changed = words.plan(plan(version=2, risks=[]), note=words.one_step_only("broke off"))
     assert changed == snapshot(name="changed, with a note")
+
+
+def test_a_plan_tells_what_it_costs_what_it_will_ask_and_what_a_change_has_changed(
+    snapshot: SnapshotAssertion,
+) -> None:
+    before = [Step.model_validate(each) for each in plan().steps]
+    steps = [
+        before[0],
+        before[1].model_copy(update={"prompt": "Only fish.", "title": "Where to eat fish"}),
+        Step(title="Day trip to Sintra", kind=TaskKind.research, prompt="…", minutes=15),
+    ]
+    shown = words.plan(
+        plan(
+            version=2,
+            steps=[step.model_dump(mode="json") for step in steps],
+            asks=["Which of the two hotels?"],
+        ),
+        model="sonnet",
+        estimates=[
+            Estimate(8, Decimal("0.2"), usual=True),
+            Estimate(20, Decimal("0.004")),
+            Estimate(15, Decimal(0)),
+        ],
+        revision=compare(before, steps),
+    )
+    assert shown == snapshot
 
 
 @pytest.mark.parametrize("key", ["go", "change", "drop"])

@@ -16,12 +16,14 @@ from agentos.channels.telegram.connection import connect, unknown_token
 from agentos.channels.telegram.door import Door
 from agentos.channels.telegram.groups import Groups
 from agentos.channels.telegram.intake import Intake
+from agentos.channels.telegram.live import Live
 from agentos.channels.telegram.pace import Pace
 from agentos.channels.telegram.polling import Poller
 from agentos.channels.telegram.presence import Presence
 from agentos.channels.telegram.previews import Previews
 from agentos.channels.telegram.sending import Sender
 from agentos.domain.ports import Clock, Reception
+from agentos.domain.progress import Mark
 from agentos.domain.talk import Message, Outgoing
 from agentos.errors import StoreUnusable
 from agentos.settings import Telegram
@@ -52,6 +54,7 @@ class TelegramChannel:
     """
 
     name = "telegram"
+    edits_in_place = True
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class TelegramChannel:
         self._pace = Pace()
         self._presence = Presence(bot)
         self._previews = Previews(bot, database=database, pace=self._pace)
+        self._live = Live(bot, pace=self._pace)
         self._sender = Sender(bot, database=database, previews=self._previews, pace=self._pace)
         self._groups = Groups(bot)
         self._intake = Intake(
@@ -138,10 +142,17 @@ class TelegramChannel:
 
     async def acknowledge(self, message: Message) -> None:
         """Show 👀 at the message and "typing…" in its chat. Best effort."""
-        seen = message.external_message_id
-        await self._presence.seen(
-            Address.parse(message.conversation), message_id=int(seen) if seen else None
-        )
+        await self._presence.seen(Address.parse(message.conversation), message_id=_id_of(message))
+
+    async def mark(self, message: Message, mark: Mark) -> None:
+        """Let the reaction at the message follow what comes of it. Best effort."""
+        chat_id = Address.parse(message.conversation).chat_id
+        await self._presence.mark(chat_id, message_id=_id_of(message), mark=mark)
+
+    async def progress(self, row: Outgoing, *, text: str) -> bool:
+        """Change what a row shows; its buttons stay. False when it was left as it is."""
+        chat_id = Address.parse(row.conversation).chat_id
+        return await self._live.show(row, chat_id=chat_id, text=text)
 
     async def preview(self, message: Message, *, text: str) -> None:
         """Show the answer so far. Best effort: too fast or refused, and it is dropped."""
@@ -180,3 +191,9 @@ class TelegramChannel:
         await self._presence.try_call(
             "setMyCommands", lambda: self._connection.bot.set_my_commands(_COMMANDS)
         )
+
+
+def _id_of(message: Message) -> int | None:
+    """Telegram's id of a message; one that a card's answer became has none."""
+    told = message.external_message_id or ""
+    return int(told) if told.isdigit() else None

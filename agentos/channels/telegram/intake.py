@@ -122,15 +122,18 @@ class Intake:
         if not await self._door.is_owner(query.from_user.id):
             return words.NOT_FOR_YOU
         noun, _, rest = (query.data or "").partition(":")
-        card, _, key = rest.partition(":")
-        if noun != "card" or not (card.isascii() and card.isdigit()) or not key:
+        row_id, _, key = rest.partition(":")
+        if noun not in ("card", "job") or not (row_id.isascii() and row_id.isdigit()) or not key:
             return words.ODD_BUTTON
+        reception = self._received()
         try:
-            return await self._received().tapped(card_id=int(card), key=key, via="telegram")
+            if noun == "job":
+                return await reception.pressed(job_id=int(row_id), verb=key, via="telegram")
+            return await reception.tapped(card_id=int(row_id), key=key, via="telegram")
         except StoreUnusable:
             raise  # the update stays with Telegram until it can be kept
         except AgentosError as error:
-            log.warning("tap_failed", card_id=int(card), key=key, error=str(error))
+            log.warning("tap_failed", data=query.data, error=str(error))
             return str(error)
 
     def _received(self) -> Reception:

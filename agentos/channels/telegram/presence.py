@@ -11,12 +11,22 @@ from telegram.error import TelegramError
 from agentos import log as logs
 from agentos.channels.telegram.address import Address
 from agentos.channels.telegram.refusals import is_unknown_method
+from agentos.domain.progress import Mark
 
 log = logs.get(__name__)
 
 # Telegram shows "typing" for five seconds; nobody believes it for more than a minute and a half.
 _TYPING_SECONDS = 4.5
 _TYPING_TIMES = 20
+# Of the emoji that Telegram lets a bot react with; signs such as ⚙, ✅ and ⚠ are not among them.
+_SIGNS = {
+    Mark.seen: ReactionEmoji.EYES,
+    Mark.working: ReactionEmoji.MAN_TECHNOLOGIST,
+    Mark.asking: ReactionEmoji.THINKING_FACE,
+    Mark.done: ReactionEmoji.THUMBS_UP,
+    Mark.failed: ReactionEmoji.CRYING_FACE,
+    Mark.stopped: ReactionEmoji.OK_HAND_SIGN,
+}
 
 
 class Presence:
@@ -33,12 +43,16 @@ class Presence:
         typing = asyncio.create_task(self._type(at))
         self._typing[at] = typing
         typing.add_done_callback(lambda task: self._forget(at, task=task))
-        if message_id is not None:
-            eyes = [ReactionTypeEmoji(ReactionEmoji.EYES)]
-            await self.try_call(
-                "setMessageReaction",
-                lambda: self._bot.set_message_reaction(at.chat_id, message_id, eyes),
-            )
+        await self.mark(at.chat_id, message_id=message_id, mark=Mark.seen)
+
+    async def mark(self, chat_id: int, *, message_id: int | None, mark: Mark) -> None:
+        """Show how far it is as the one reaction at a message."""
+        if message_id is None:
+            return
+        sign = [ReactionTypeEmoji(_SIGNS[mark])]
+        await self.try_call(
+            "setMessageReaction", lambda: self._bot.set_message_reaction(chat_id, message_id, sign)
+        )
 
     def quiet(self, at: Address) -> None:
         """The answer is there: stop typing."""

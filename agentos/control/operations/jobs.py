@@ -30,7 +30,7 @@ from agentos.domain.states import (
 )
 from agentos.domain.work import Job, NeedPolicy, Worker, WorkerRole
 from agentos.errors import BadRequest, WrongState
-from agentos.store import events, jobs, needs, outbox, runs, tasks, workers
+from agentos.store import events, jobs, needs, outbox, progress, runs, tasks, workers
 
 Conversation = Annotated[str, Field(max_length=200, pattern=r"^[a-z]+:\S+$")]
 
@@ -165,6 +165,7 @@ def retry(connection: Connection, params: JobShow, here: Here) -> dict[str, Any]
         raise WrongState(noun="job", name=job.id, state=job.state.value, problem=problem)
     runs.count_anew(connection, job, at=here.at)
     jobs.move(connection, params.job, JobState.queued, by=Actor.owner, at=here.at)
+    progress.reopen(connection, params.job)
     if job.wants_worker_id is not None:
         worker = workers.get(connection, job.wants_worker_id)
         if worker.state is WorkerState.retired:
