@@ -32,6 +32,7 @@ from agentos.settings import (
     Standins,
     Store,
     Telegram,
+    Voice,
 )
 
 PREFIX = "AGENTOS_"
@@ -55,6 +56,7 @@ class Config(BaseSettings):
     gemini: Cli = Field(default_factory=Cli)
     opencode: Cli = Field(default_factory=Cli)
     memory: Memory = Field(default_factory=Memory)
+    voice: Voice = Field(default_factory=Voice)
     store: Store = Field(default_factory=Store)
     cards: Cards = Field(default_factory=Cards)
     policy: PolicySettings = Field(default_factory=PolicySettings)

@@ -1,6 +1,7 @@
 """The sections of the settings: what each key means, and what it may be."""
 
 import json
+import shlex
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -195,6 +196,36 @@ class Memory(_Section):
     # When it is tidied, empty never; what was going on, and not recalled for so long, is over.
     consolidate_at: str = Field(default="03:00", pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")
     context_days: int = Field(default=90, ge=0, le=3650)
+
+
+class Voice(_Section):
+    """Who puts voice messages into words: a program here, or a server; with neither, nobody does.
+
+    In `command`, {file} is the audio and {language} the language; its output is the text. `url` is
+    an address like https://host/v1/audio/transcriptions that speaks OpenAI's API.
+    """
+
+    command: str = ""
+    url: str = ""
+    key: SecretStr = SecretStr("")
+    model: str = "whisper-1"
+    # Two letters, such as "de"; empty lets the transcriber find out.
+    language: str = Field(default="", pattern=r"^[a-zA-Z-]{0,12}$")
+    timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
+
+    @field_validator("command")
+    @classmethod
+    def _has_file(cls, command: str) -> str:
+        if command and not any("{file}" in word for word in shlex.split(command)):
+            raise ValueError("the command needs {file}, which becomes the audio file")
+        return command
+
+    @field_validator("url")
+    @classmethod
+    def _is_web(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return url
 
 
 class Store(_Section):

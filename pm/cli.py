@@ -9,6 +9,7 @@ from pm.cards import cards
 from pm.engine import engine
 from pm.jobs import jobs
 from pm.memory import memory
+from pm.people import people
 from pm.policy import policy
 from pm.projects import projects
 from pm.tasks import tasks
@@ -31,6 +32,7 @@ app = typer.Typer(
   pm task ask 3 --question "Which colour?" --option "a:Green" --option "b:Red"
   pm card list
   pm worker list
+  pm people list
   pm engine status
   pm memory search "what does Anna eat"
 """,
@@ -41,6 +43,7 @@ app.add_typer(jobs, name="job")
 app.add_typer(cards, name="card")
 app.add_typer(memory, name="memory")
 app.add_typer(workers, name="worker")
+app.add_typer(people, name="people")
 app.add_typer(engine, name="engine")
 app.add_typer(policy, name="policy")
 

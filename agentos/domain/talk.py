@@ -8,6 +8,7 @@ from sqlalchemy import Column, Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from agentos.domain.columns import EnumText, Json, UtcDateTime
+from agentos.domain.people import Audience
 from agentos.domain.row import Row
 from agentos.domain.states import CardState, MessageState, OutboxState
 
@@ -28,6 +29,7 @@ class CardKind(StrEnum):
     ask = auto()
     forget = auto()  # which of some memories is meant; the keys are their ids
     approve = auto()  # whether a worker may use a tool in a way that its policy does not cover
+    knock = auto()  # whether somebody is let in; the keys end with their id
 
 
 class Scope(StrEnum):
@@ -45,7 +47,7 @@ class Message(Row, table=True):
     __table_args__ = (UniqueConstraint("channel", "external_id", name="uq_message_external"),)
     id: int | None = Field(default=None, primary_key=True)
     channel: str = Field(max_length=32)
-    # "<channel>:<chat>", where an answer goes.
+    # "<channel>:<chat>" or "<channel>:<chat>/<topic>", where an answer goes.
     conversation: str = Field(max_length=200, index=True)
     # The channel's own id of the update; the unique pair makes a redelivery change nothing.
     external_id: str = Field(max_length=200)
@@ -56,6 +58,13 @@ class Message(Row, table=True):
     attachments: list[dict[str, Any]] = Field(
         default_factory=list, sa_column=Column(Json, nullable=False)
     )
+    # Who said it, where the channel knows several people; and who hears the answer.
+    person_id: int | None = None
+    audience: Audience = Field(
+        default=Audience.owner, sa_column=Column(EnumText(Audience), nullable=False)
+    )
+    # The channel's id of the album whose parts are the attachments.
+    album: str | None = Field(default=None, max_length=64)
     state: MessageState = Field(
         default=MessageState.received,
         sa_column=Column(EnumText(MessageState), nullable=False, index=True),
@@ -66,6 +75,16 @@ class Message(Row, table=True):
     preview_external_id: str | None = Field(default=None, max_length=200)
     received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     handled_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+
+
+class Binding(Row, table=True):
+    """A conversation that belongs to a project: so does the work that is asked for in it."""
+
+    __tablename__ = "binding"
+    id: int | None = Field(default=None, primary_key=True)
+    conversation: str = Field(unique=True, max_length=200)
+    project_id: int = Field(foreign_key="project.id", index=True)
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
 
 
 class Outgoing(Row, table=True):

@@ -13,7 +13,7 @@ from agentos.domain.states import JOBS, TASKS, Actor, JobState, TaskState, allow
 from agentos.domain.talk import Message
 from agentos.domain.work import Job, JobKind
 from agentos.errors import NotFound
-from agentos.frontdesk import effects, words
+from agentos.frontdesk import effects, rooms, words
 from agentos.frontdesk.lines import cut
 from agentos.store import cards, jobs, memories, outbox, tasks
 
@@ -37,6 +37,7 @@ _HELP = """Just write what you want, as you would to a person.
 /status what is going on
 /jobs the last ten jobs
 /cards what waits for your answer
+/project bike lets this chat or topic belong to a project
 /remember Anna is vegetarian
 /forget Anna, or /forget 12
 /why shows what I had in mind, /why Anna what I know
@@ -66,6 +67,7 @@ class Commands:
             "jobs": self._jobs,
             "cards": self._cards,
             "stop": self._stop,
+            "project": rooms.project,
         }
 
     def answer(self, connection: Connection, message: Message, *, at: datetime) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -113,7 +114,14 @@ class FrontDesk:
             self._take_up(stored)
         return stored
 
-    async def edited(self, *, channel: str, external_message_id: str, text: str) -> None:
+    async def edited(
+        self,
+        *,
+        channel: str,
+        external_message_id: str,
+        text: str,
+        conversation: str | None = None,
+    ) -> None:
         """Change a message that is not decided yet; for one that is, ask for a new message."""
         at = self._clock.now()
         await self._database.write(
@@ -122,6 +130,7 @@ class FrontDesk:
                 channel=channel,
                 external_message_id=external_message_id,
                 text=_storable(text),
+                conversation=conversation,
                 at=at,
             )
         )
@@ -228,6 +237,10 @@ class FrontDesk:
         if parsed is None:
             await self._handling.handle(message)
             return
+        private = await self._handling.private_command(message)
+        if private is None:
+            return
+        message = private
         if self._memory_commands is not None and parsed[0] in memory_commands.NAMES:
             await self._memory_commands.answer(message, *parsed)
             return
@@ -289,15 +302,22 @@ def _storable(text: str) -> str:
 
 
 def _edit(
-    connection: Connection, *, channel: str, external_message_id: str, text: str, at: datetime
+    connection: Connection,
+    *,
+    channel: str,
+    external_message_id: str,
+    text: str,
+    conversation: str | None,
+    at: datetime,
 ) -> None:
-    if messages.edit(
-        connection, channel=channel, external_message_id=external_message_id, text=text
-    ):
+    meant: dict[str, Any] = {
+        "channel": channel,
+        "external_message_id": external_message_id,
+        "conversation": conversation,
+    }
+    if messages.edit(connection, text=text, **meant):
         return
-    message = messages.find_by_external_message(
-        connection, channel=channel, external_message_id=external_message_id
-    )
+    message = messages.find_by_external_message(connection, **meant)
     # Channels tell of edits that change no word, such as the preview of a link.
     if message is not None and message.text != text:
         effects.say(connection, message, words.EDITED_TOO_LATE, key="edited", at=at)

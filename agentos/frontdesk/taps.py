@@ -13,7 +13,7 @@ from agentos.errors import BadRequest, NotFound, WrongState
 from agentos.frontdesk import effects, memory_commands, plans, words
 from agentos.frontdesk.intake import files_of
 from agentos.home import Home
-from agentos.store import cards, grants, jobs, messages, outbox
+from agentos.store import cards, grants, jobs, knocks, messages, outbox
 from agentos.store import plans as plan_rows
 
 
@@ -97,6 +97,9 @@ def _follow(
             return _on_approval(connection, card, key, at=at)
         case CardKind.forget:
             return _on_forget(connection, card, key, ways=ways, at=at)
+        case CardKind.knock:
+            said = knocks.decide(connection, card, key, at=at)
+            return Tapped(toast=said.replace("`", "")[:190])
 
 
 def _too_late(card: Card) -> str:

@@ -22,6 +22,7 @@ _TAGS = (
     "message",
     "need",
     "plan",
+    "quoted",
     "recalled",
     "request",
     "skill",

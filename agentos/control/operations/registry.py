@@ -7,6 +7,7 @@ from agentos.control.operations.engine import ENGINE_OPERATIONS
 from agentos.control.operations.jobs import JOB_OPERATIONS
 from agentos.control.operations.needs import NEED_OPERATIONS
 from agentos.control.operations.operation import Operation
+from agentos.control.operations.people import PEOPLE_OPERATIONS
 from agentos.control.operations.policy import POLICY_OPERATIONS
 from agentos.control.operations.projects import PROJECT_OPERATIONS
 from agentos.control.operations.tasks import TASK_OPERATIONS
@@ -16,6 +17,7 @@ from agentos.errors import BadRequest
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for operation in (
+        *PEOPLE_OPERATIONS,
         *PROJECT_OPERATIONS,
         *TASK_OPERATIONS,
         *JOB_OPERATIONS,
