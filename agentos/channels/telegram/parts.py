@@ -66,7 +66,7 @@ def parts_of(row: Outgoing, *, as_texts: bool = False) -> list[Part]:
     else:
         made = _with_file(row, file=Path(row.file_path), as_texts=as_texts)
     if made and row.buttons:
-        made[-1] = dataclasses.replace(made[-1], buttons=_keyboard(row.buttons))
+        made[-1] = dataclasses.replace(made[-1], buttons=keyboard(row.buttons))
     return made
 
 
@@ -128,7 +128,8 @@ def _literal(text: str) -> str:
     return f"`{text}`" if "`" not in text else text
 
 
-def _keyboard(rows: list[list[dict[str, str]]]) -> InlineKeyboardMarkup:
+def keyboard(rows: list[list[dict[str, str]]]) -> InlineKeyboardMarkup:
+    """Rows of buttons as Telegram takes them."""
     return InlineKeyboardMarkup(
         [
             [
