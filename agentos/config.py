@@ -22,6 +22,7 @@ from agentos.settings import (
     Claude,
     Cli,
     Engine,
+    Health,
     Log,
     Memory,
     Models,
@@ -55,6 +56,7 @@ class Config(BaseSettings):
     memory: Memory = Field(default_factory=Memory)
     store: Store = Field(default_factory=Store)
     retention: Retention = Field(default_factory=Retention)
+    health: Health = Field(default_factory=Health)
     log: Log = Field(default_factory=Log)
     standins: Standins = Field(default_factory=Standins)
 

@@ -71,6 +71,8 @@ class TerminalChannel:
     """Talking through `agentos chat`."""
 
     name = "terminal"
+    # What is printed stays; the result says how it ended.
+    edits_in_place = False
 
     def __init__(self, database: Database, *, clock: Clock, reception: Reception) -> None:
         self._database = database
@@ -80,6 +82,11 @@ class TerminalChannel:
         self._somebody = asyncio.Event()
         # Outbox rows that were pushed and not confirmed yet.
         self._pushed: dict[int, asyncio.Future[None]] = {}
+
+    @property
+    def status(self) -> str:
+        """Always there: what is to be said waits until somebody attaches."""
+        return "ready"
 
     def operations(self) -> dict[str, AsyncOperation]:
         """What this channel adds to the control socket."""

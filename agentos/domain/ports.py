@@ -68,6 +68,13 @@ class Channel(Protocol):
     """A way to talk. Each has a name, which begins its conversations: "telegram:42"."""
 
     name: str
+    # Whether what was said can be changed where it stands.
+    edits_in_place: bool
+
+    @property
+    def status(self) -> str:
+        """How it stands, in a few words: "connected", "ready", or what is wrong."""
+        ...
 
     async def run(self) -> None:
         """Receive until cancelled; a message is stored before it is acknowledged."""
