@@ -47,6 +47,16 @@ class Pool(Row, table=True):
         return self.began_at + self.span.length
 
 
+class Pause(Row, table=True):
+    """A time in which no new work starts; what runs goes on. Without `until`, until it is ended."""
+
+    __tablename__ = "pause"
+    id: int | None = Field(default=None, primary_key=True)
+    began_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    until: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    ended_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+
+
 class Expectation(Row, table=True):
     """What jobs of a sort have used beyond their prompt, and how long they took: moving averages.
 

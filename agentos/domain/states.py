@@ -105,6 +105,16 @@ class OutboxState(StrEnum):
     superseded = auto()
 
 
+class SteerState(StrEnum):
+    """Whether a job knows what it was told while it was under way."""
+
+    waiting = auto()  # no session has it yet
+    told = auto()  # a session was given it, and has not said that it took it in
+    heard = auto()
+    moved = auto()  # the job ended before it heard it: another goes on with it
+    dropped = auto()  # the job is not wanted any more
+
+
 class CardState(StrEnum):
     """Whether a question is open, and how it ended if not."""
 
@@ -276,6 +286,20 @@ CARDS: Transitions[CardState] = {
     CardState.answered: {},
     CardState.expired: {},
     CardState.cancelled: {},
+}
+
+_STEER_ENDS = {
+    SteerState.heard: _ENGINE,
+    SteerState.moved: _ENGINE,
+    SteerState.dropped: _OWNER_OR_ENGINE,
+}
+STEERS: Transitions[SteerState] = {
+    SteerState.waiting: {SteerState.told: _ENGINE, **_STEER_ENDS},
+    # A run that broke off before it took it in leaves it to the next, which is told it again.
+    SteerState.told: dict(_STEER_ENDS),
+    SteerState.heard: {},
+    SteerState.moved: {},
+    SteerState.dropped: {},
 }
 
 

@@ -107,6 +107,22 @@ class Outgoing(Row, table=True):
     sent_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
 
 
+class Shown(Row, table=True):
+    """An id under which a channel shows an outbox row: a long answer has several.
+
+    One message may show several rows one after the other; the newest is what it shows now.
+    """
+
+    __tablename__ = "shown"
+    __table_args__ = (
+        UniqueConstraint("conversation", "external_id", "outbox_id", name="uq_shown"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    conversation: str = Field(max_length=200)
+    external_id: str = Field(max_length=200)
+    outbox_id: int = Field(foreign_key="outbox.id", index=True)
+
+
 class Card(Row, table=True):
     """A question with tappable options. Silence is never "yes"."""
 

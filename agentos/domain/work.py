@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import IntEnum, StrEnum, auto
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, Index, Text, text
+from sqlalchemy import CheckConstraint, Column, Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from agentos.domain.columns import EnumText, Json, UtcDateTime
@@ -16,6 +16,7 @@ from agentos.domain.states import (
     PlanState,
     ProjectState,
     RunState,
+    SteerState,
     TaskState,
     WorkerState,
 )
@@ -178,6 +179,9 @@ class Worker(Row, table=True):
     session_tokens: int = 0
     # What the session before this one left for it to know.
     summary: str = Field(default="", sa_column=Column(Text, nullable=False))
+    # Of one that talks: the last of our words, and of the owner's, that its session was told.
+    knows_outbox_id: int = 0
+    knows_message_id: int = 0
     created_at: datetime = Field(sa_column=_when(nullable=False))
     last_used_at: datetime | None = Field(default=None, sa_column=_when())
 
@@ -241,6 +245,8 @@ class Job(Row, table=True):
     persona: str | None = Field(default=None, max_length=100)
     skills: list[str] = Field(default_factory=list, sa_column=Column(Json, nullable=False))
     wants_worker_id: int | None = Field(default=None, foreign_key="worker.id")
+    # The job whose session it goes on in; it needs that job, too.
+    continues_id: int | None = None
     run_at: datetime | None = Field(default=None, sa_column=_when())
     timeout_seconds: int = 1800
     attempts: int = 0
@@ -248,6 +254,39 @@ class Job(Row, table=True):
     error: str | None = Field(default=None, sa_column=Column(Text))
     created_at: datetime = Field(sa_column=_when(nullable=False))
     finished_at: datetime | None = Field(default=None, sa_column=_when())
+
+
+_OPEN_STEER = text("state IN ('waiting', 'told')")
+
+
+class Steer(Row, table=True):
+    """What the owner says to a job that is under way. It reaches a session, or leads to a job."""
+
+    __tablename__ = "steer"
+    __table_args__ = (
+        UniqueConstraint("key", name="uq_steer_key"),
+        Index(
+            "ix_steer_open",
+            "job_id",
+            "id",
+            sqlite_where=_OPEN_STEER,
+            postgresql_where=_OPEN_STEER,
+        ),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(max_length=200)
+    job_id: int
+    message_id: int | None = Field(default=None, foreign_key="message.id")
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    # Stands in what the session is told, so that its file shows whether it took it in.
+    mark: str = Field(max_length=32)
+    state: SteerState = Field(
+        default=SteerState.waiting, sa_column=Column(EnumText(SteerState), nullable=False)
+    )
+    # The run that was given it last.
+    run_id: int | None = None
+    created_at: datetime = Field(sa_column=_when(nullable=False))
+    ended_at: datetime | None = Field(default=None, sa_column=_when())
 
 
 class JobNeed(Row, table=True):

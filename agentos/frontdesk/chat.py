@@ -26,6 +26,7 @@ from agentos.memory.recollection import Recollection, unknown_to
 from agentos.prompts import render
 from agentos.store import messages, workers
 from agentos.store.database import Database
+from agentos.store.talks import Said
 
 log = logs.get(__name__)
 TIMEOUT = timedelta(seconds=120)
@@ -76,12 +77,18 @@ class Chat:
         talk = await self._talk(message.conversation, worker)
         session = talk.session
         self._resting.busy(session)
-        ended = await self._turn(talk, worker, message, intake, preview, patience, recalled)
-        self._resting.idle(session)
-        await preview.end()
+        try:
+            ended, upto = await self._turn(
+                talk, worker, message, intake, preview, patience, recalled
+            )
+        finally:
+            self._resting.idle(session)
+            await preview.end()
         at = self._clock.now()
         await self._database.write(
-            lambda connection: _say(connection, message, ended, worker, session.session_id, at=at)
+            lambda connection: _say(
+                connection, message, ended, worker, session.session_id, upto=upto, at=at
+            )
         )
 
     async def _turn(
@@ -93,32 +100,33 @@ class Chat:
         preview: Preview,
         patience: timedelta,
         recalled: Sequence[Recollection],
-    ) -> TurnEnded:
+    ) -> tuple[TurnEnded, Said]:
+        """How a turn ended, and how far its session knows the talk now."""
         session = talk.session
         known = session.session_id
         news = unknown_to(talk.given, recalled)
-        since = worker.last_used_at if known else None
-        prompt = await self._prompt(message, intake, since=since, recalled=news)
+        since = Said(worker.knows_message_id, worker.knows_outbox_id) if known else None
+        prompt, upto = await self._prompt(message, intake, since=since, recalled=news)
         ended = await session.turn(prompt, timeout=patience, on_text=preview.show)
         forgot = known is not None and session.lost and session.session_id != known
         if ended.failure is None:
             talk.given.update(one.memory_id for one in news)
         if not forgot or ended.failure is not None:
-            return ended
+            return ended, upto
         # The session was gone, and the one in its place was not told what had been said before.
         log.warning("chat_session_lost", conversation=message.conversation)
         talk.given = {one.memory_id for one in recalled}
-        prompt = await self._prompt(message, intake, since=None, recalled=recalled)
-        return await session.turn(prompt, timeout=patience, on_text=preview.show)
+        prompt, upto = await self._prompt(message, intake, since=None, recalled=recalled)
+        return await session.turn(prompt, timeout=patience, on_text=preview.show), upto
 
     async def _prompt(
         self,
         message: Message,
         intake: Intake,
         *,
-        since: datetime | None,
+        since: Said | None,
         recalled: Sequence[Recollection],
-    ) -> str:
+    ) -> tuple[str, Said]:
         around = await look_around(
             message,
             database=self._database,
@@ -128,7 +136,7 @@ class Chat:
             since=since,
         )
         around = replace(around, recalled=list(recalled))
-        return turn_prompt(intake, around, fresh=since is None)
+        return turn_prompt(intake, around, fresh=since is None), around.upto
 
     async def _worker(self, conversation: str) -> Worker:
         at = self._clock.now()
@@ -185,7 +193,7 @@ def turn_prompt(intake: Intake, around: Surroundings, *, fresh: bool) -> str:
         work=around.work,
         cards=around.cards,
         files=intake.files,
-        reply_to=around.reply_to,
+        reply=around.replied,
         forwarded_from=intake.forwarded_from,
         text=intake.shown,
         **around.times(),
@@ -199,6 +207,7 @@ def _say(
     worker: Worker,
     session_id: str | None,
     *,
+    upto: Said,
     at: datetime,
 ) -> None:
     assert message.id is not None and worker.id is not None
@@ -211,6 +220,8 @@ def _say(
             worker.id,
             session_id=session_id,
             session_job_count=worker.session_job_count + 1,
+            knows_message_id=upto.message_id,
+            knows_outbox_id=upto.outbox_id,
             last_used_at=at,
         )
     else:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from agentos.domain.states import FINISHED_JOBS, JobState
 from agentos.domain.work import Job
 from agentos.frontdesk import words
-from agentos.frontdesk.surroundings import cut
+from agentos.frontdesk.lines import cut
 from agentos.log import redact
 from agentos.store import artefacts, jobs, outbox, plans
 

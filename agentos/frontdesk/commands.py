@@ -13,7 +13,7 @@ from agentos.domain.talk import Message
 from agentos.domain.work import Job, JobKind
 from agentos.errors import NotFound
 from agentos.frontdesk import effects, words
-from agentos.frontdesk.surroundings import cut
+from agentos.frontdesk.lines import cut
 from agentos.store import cards, jobs, memories, outbox, tasks
 
 # "/etc/hosts is odd" is a message, not a command.

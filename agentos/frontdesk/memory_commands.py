@@ -10,7 +10,7 @@ from agentos.domain.ports import Clock
 from agentos.domain.talk import Card, CardKind, Message
 from agentos.errors import NotFound, WrongState
 from agentos.frontdesk import effects, words
-from agentos.frontdesk.surroundings import cut
+from agentos.frontdesk.lines import cut
 from agentos.memory.recall import Recalled, alike
 from agentos.memory.recollection import source_of
 from agentos.memory.remembering import Remembering

@@ -125,7 +125,7 @@ def user_prompt(intake: Intake, around: Surroundings) -> str:
         cards=around.cards,
         talk=around.talk,
         files=intake.files,
-        reply_to=around.reply_to,
+        reply=around.replied,
         forwarded_from=intake.forwarded_from,
         text=intake.shown,
         **around.times(),

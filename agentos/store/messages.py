@@ -84,25 +84,6 @@ def edit(connection: Connection, *, channel: str, external_message_id: str, text
     return result.rowcount > 0
 
 
-def recent_talk(
-    connection: Connection, conversation: str, *, before_id: int, limit: int = 10
-) -> list[tuple[datetime, str, str]]:
-    """The last things said, oldest first, as (when, "owner" or "agentos", text)."""
-    said = select(MESSAGE.c.received_at, MESSAGE.c.text).where(
-        MESSAGE.c.conversation == conversation, MESSAGE.c.id < before_id
-    )
-    ours = select(OUTBOX.c.created_at, OUTBOX.c.text).where(OUTBOX.c.conversation == conversation)
-    talk = [
-        (row[0], "owner", row[1])
-        for row in connection.execute(said.order_by(MESSAGE.c.id.desc()).limit(limit))
-    ]
-    talk += [
-        (row[0], "agentos", row[1])
-        for row in connection.execute(ours.order_by(OUTBOX.c.id.desc()).limit(limit))
-    ]
-    return sorted(talk)[-limit:]
-
-
 def find_before(connection: Connection, conversation: str, *, before_id: int) -> Message | None:
     """The owner's message before this one in a conversation, or None."""
     statement = (

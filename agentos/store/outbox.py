@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select, text, update
 
 from agentos.domain.states import OutboxState
 from agentos.domain.talk import OutboxKind, Outgoing
-from agentos.store import rows
+from agentos.store import rows, shown
 
 OUTBOX = rows.table_of(Outgoing)
 # What goes on in further messages is more than what the edited one shows.
@@ -48,19 +48,6 @@ def get(connection: Connection, outbox_id: int) -> Outgoing:
 def find_by_key(connection: Connection, key: str) -> Outgoing | None:
     """The row with this key, or None."""
     return rows.fetch_one(connection, Outgoing, select(OUTBOX).where(OUTBOX.c.key == key))
-
-
-def find_by_external(
-    connection: Connection, *, conversation: str, external_id: str
-) -> Outgoing | None:
-    """What we said under the channel's id, for a reply to it; the newest row when several did."""
-    statement = (
-        select(OUTBOX)
-        .where(OUTBOX.c.conversation == conversation, OUTBOX.c.external_id == external_id)
-        .order_by(OUTBOX.c.id.desc())
-        .limit(1)
-    )
-    return rows.fetch_one(connection, Outgoing, statement)
 
 
 def redact(connection: Connection, key: str) -> None:
@@ -156,7 +143,9 @@ def mark_sending(connection: Connection, outbox_id: int) -> bool:
 def mark_sent(
     connection: Connection, outbox_id: int, *, external_id: str | None, at: datetime
 ) -> None:
-    """The channel has it."""
+    """The channel has it, and shows it under this id, if it tells one."""
+    if external_id is not None:
+        shown.note(connection, get(connection, outbox_id), [external_id])
     rows.change(
         connection,
         Outgoing,

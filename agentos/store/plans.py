@@ -29,6 +29,14 @@ def get(connection: Connection, plan_id: int) -> Plan:
     return rows.get(connection, Plan, plan_id)
 
 
+def find_for_message(connection: Connection, message_id: int | None) -> Plan | None:
+    """The newest plan that was made of a message, or None."""
+    if message_id is None:
+        return None
+    statement = select(PLAN).where(PLAN.c.message_id == message_id).order_by(PLAN.c.id.desc())
+    return rows.fetch_one(connection, Plan, statement.limit(1))
+
+
 def find_changing(connection: Connection, conversation: str) -> Plan | None:
     """The plan of a conversation that waits for the words of a change, or None."""
     statement = (

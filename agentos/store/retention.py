@@ -22,12 +22,13 @@ from agentos.domain.states import (
     WorkerState,
 )
 from agentos.domain.talk import Card, Outgoing
-from agentos.domain.work import Artefact, Job, JobNeed, Review, Run, Worker
+from agentos.domain.work import Artefact, Job, JobNeed, Review, Run, Steer, Worker
 from agentos.store import rows
 
 JOB, RUN, EVENT = rows.table_of(Job), rows.table_of(Run), rows.table_of(Event)
 NEED, WORKER, CARD = rows.table_of(JobNeed), rows.table_of(Worker), rows.table_of(Card)
 ARTEFACT, REVIEW = rows.table_of(Artefact), rows.table_of(Review)
+STEER = rows.table_of(Steer)
 USAGE, OUTBOX = rows.table_of(Usage), rows.table_of(Outgoing)
 GIVEN = rows.table_of(MemoryGiven)
 _UNSAID = (OutboxState.pending, OutboxState.sending)
@@ -129,6 +130,7 @@ def _remove_jobs(connection: Connection, gone: list[int]) -> Removed:
     )
     for table in (OUTBOX, CARD):
         connection.execute(update(table).where(table.c.job_id.in_(gone)).values(job_id=None))
+    connection.execute(delete(STEER).where(STEER.c.job_id.in_(gone)))
     connection.execute(delete(GIVEN).where(GIVEN.c.job_id.in_(gone)))
     connection.execute(delete(ARTEFACT).where(ARTEFACT.c.job_id.in_(gone)))
     connection.execute(delete(NEED).where(NEED.c.job_id.in_(gone) | NEED.c.needs_id.in_(gone)))

@@ -9,8 +9,9 @@ from agentos.domain.triage import Clarify, Defer, Respond, Triage
 from agentos.domain.work import Plan
 from agentos.frontdesk import commands
 from agentos.frontdesk.intake import Intake
+from agentos.frontdesk.lines import cut
 from agentos.frontdesk.plans import draft_of, single_step
-from agentos.frontdesk.surroundings import cut, told
+from agentos.frontdesk.surroundings import told
 from agentos.frontdesk.triage import LOCAL_RULES, Decided, sane, unstuck
 from agentos.home import shipped_root
 

@@ -19,6 +19,7 @@ from agentos.engine.attempts import Deed, Deeds, Fate
 from agentos.engine.handover import Past
 from agentos.frontdesk import chat, plans, triage
 from agentos.frontdesk.intake import File, Intake
+from agentos.frontdesk.replies import Quoted
 from agentos.frontdesk.surroundings import Surroundings
 from agentos.memory.recollection import Recollection
 from agentos.prompts import fenced, one_line, render
@@ -36,7 +37,7 @@ FULL = Surroundings(
     ],
     cards=[{"question": "Plan: a weekend in Lisbon", "options": OPTIONS}],
     work=[{"id": 4, "title": "Summary of the report", "state": "running"}],
-    reply_to="Here is the summary.",
+    reply=Quoted(text="Here is the summary."),
 )
 RECALLED = [
     Recollection(12, "Ana is vegetarian", "2026-11-03", "person", "the owner", outside=False),
@@ -50,7 +51,7 @@ RECALLED = [
     ),
     Recollection(13, "We took the night train", "2026-10-02", "event", "job:7", outside=False),
 ]
-EMPTY = Surroundings(now=NOW, zone=ZONE, core_memory="", talk=[], cards=[], work=[], reply_to=None)
+EMPTY = Surroundings(now=NOW, zone=ZONE, core_memory="", talk=[], cards=[], work=[], reply=None)
 FILE = File(path=Path("/home/owner/.agentos/inbox/7/1-sales.csv"), kind="text/csv")
 INTAKE = Intake(shown="yes, and add Sintra", files=(FILE,), forwarded_from="Ana")
 PLAIN = Intake(shown="hello")
@@ -255,7 +256,7 @@ def test_nothing_around_a_message_looks_like_one(text: str, name: str) -> None:
         talk=[{"when": "09:10", "who": "owner", "text": text}],
         cards=[{"question": text, "options": [{"key": "a", "label": name}]}],
         work=[],
-        reply_to=text,
+        reply=Quoted(text=text),
     )
     file = File(path=Path("/inbox") / (name.replace("/", "_").replace("\0", "") or "x"), kind=name)
     intake = Intake(shown="the real one", files=(file,), forwarded_from=name)

@@ -11,6 +11,7 @@ from agentos.domain.states import (
     PLANS,
     PROJECTS,
     RUNS,
+    STEERS,
     TASKS,
     WORKERS,
     Actor,
@@ -21,7 +22,7 @@ from agentos.domain.states import (
 )
 from agentos.errors import WrongState
 
-TABLES = [CARDS, JOBS, MESSAGES, OUTBOX, PLANS, PROJECTS, RUNS, TASKS, WORKERS]
+TABLES = [CARDS, JOBS, MESSAGES, OUTBOX, PLANS, PROJECTS, RUNS, STEERS, TASKS, WORKERS]
 
 
 @pytest.mark.parametrize("table", TABLES)

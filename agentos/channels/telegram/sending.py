@@ -31,6 +31,7 @@ from agentos.domain.ports import Clock
 from agentos.domain.talk import OutboxKind, Outgoing
 from agentos.errors import BadRequest, StoreUnusable
 from agentos.store import jobs, messages, outbox, rows
+from agentos.store import shown as shown_rows
 from agentos.store.database import Database
 
 log = logs.get(__name__)
@@ -263,7 +264,7 @@ class Sender:
         shown = fresh or message.preview_external_id
         if not shown:
             return None
-        find = partial(outbox.find_by_external, conversation=row.conversation, external_id=shown)
+        find = partial(shown_rows.find, conversation=row.conversation, external_id=shown)
         taken = await self._database.query(find)
         # An answer that has taken the preview's place is not overwritten by what is said next.
         if taken is not None and taken.id != row.id:
@@ -308,6 +309,7 @@ class Sender:
 
         def write(connection: Connection) -> None:
             rows.change(connection, Outgoing, row_id, external_id=told)
+            shown_rows.note(connection, row, [progress.last])
             if preview and row.message_id is not None:
                 messages.set_preview(connection, row.message_id, "")
 
