@@ -80,8 +80,8 @@ def _without_note(pieces: list[Piece]) -> list[Piece]:
 # What is no word: how HTML writes a sign, the rest of what stands behind a fence, the name and the
 # title of a link, the picture that is a link, a box that is ticked, a line break.
 _UNSEEN = re.compile(
-    r"&#?\w+;?|(?<=\s)(['\"]).*?\1(?=\)|$)|<br\s*/?>|(?:(?<=```)|(?<=~~~))[^`\n]*$"
-    r"|!\[[^\]\n]*\]\([^)\n]*\)(?=\])|\[[xX]\]|\[\^?[^\]]*\](?=:)|\]\[[^\]]*\]|mailto:",
+    r"&#?\w+;?|(?<=\s)(['\"]).*?\1(?=\)|$)|<br\s*/?>|(?<=```)[^`\n]*$|(?<=~~~)[^\n]*$"
+    r"|!\[[^\]\n]*\]\([^)\n]*\)(?=\])|\[[xX]\]|\[\^?[^\[\]\n]*\](?=:)|\]\[[^\]]*\]|mailto:",
     re.MULTILINE | re.IGNORECASE,
 )
 _TABLE = re.compile(r"-[ \t]*:?[ \t]*\||\|[ \t]*:?[ \t]*-")

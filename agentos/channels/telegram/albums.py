@@ -65,7 +65,8 @@ class Albums:
         try:
             sent = await self._post(taken, chat_id=chat_id, reply=reply)
         except (TelegramError, OSError) as error:
-            return await self._failed(taken, error=error)
+            await self._failed(taken, error=error)
+            return None
         for _ in sent:
             self._pace.spend(chat_id)
         await self._settle(partial(self._sent, taken=taken, sent=sent))
@@ -92,14 +93,8 @@ class Albums:
         if any(row.uncertain for row in taken):
             caption = shifted(caption, note=words.SENT_AGAIN)
         contents = await asyncio.to_thread(lambda: [_path(row).read_bytes() for row in taken])
-        kind = InputMediaPhoto if taken[0].kind is OutboxKind.photo else InputMediaDocument
         media = [
-            kind(
-                content,
-                filename=_path(row).name,
-                caption=(caption.text or None) if row is taken[0] else None,
-                caption_entities=(caption.entities or None) if row is taken[0] else None,
-            )
+            _media(row, content, caption=caption if row is taken[0] else Piece(""))
             for row, content in zip(taken, contents, strict=True)
         ]
         return await self._bot.send_media_group(
@@ -161,6 +156,15 @@ def _can_join(row: Outgoing) -> bool:
         return False
     limit = _PHOTO_LIMIT if row.kind is OutboxKind.photo else _REQUEST_LIMIT
     return row.kind is not OutboxKind.text and 0 < _size(row) <= limit
+
+
+def _media(
+    row: Outgoing, content: bytes, *, caption: Piece
+) -> InputMediaPhoto | InputMediaDocument:
+    name, said, found = _path(row).name, caption.text or None, caption.entities or None
+    if row.kind is OutboxKind.photo:
+        return InputMediaPhoto(content, filename=name, caption=said, caption_entities=found)
+    return InputMediaDocument(content, filename=name, caption=said, caption_entities=found)
 
 
 def _path(row: Outgoing) -> Path:
