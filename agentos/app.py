@@ -18,6 +18,7 @@ from agentos.channels.terminal import TerminalChannel
 from agentos.config import Config
 from agentos.control.answering import AnsweringOperations
 from agentos.control.daemon import DaemonOperations, Operations, tidy_daily
+from agentos.control.health import Health
 from agentos.control.keeping import keep_memory
 from agentos.control.server import ControlServer
 from agentos.control.tidying import set_old_files_aside
@@ -211,8 +212,16 @@ async def _wired(
     terminal = TerminalChannel(database, clock=clock, reception=desk)
     channels[terminal.name] = terminal
     pairing_code = f"{secrets.randbelow(1_000_000):06d}"
+    listeners = far_ends.listeners(config, announce=announce)
     telegram = await far_ends.telegram_channel(
-        config, database, clock, desk, pairing_code, stack=stack, announce=announce
+        config,
+        database,
+        clock,
+        desk,
+        pairing_code,
+        listener=listeners.get(config.telegram.webhook_listen),
+        stack=stack,
+        announce=announce,
     )
     if telegram is not None:
         channels[telegram.name] = telegram
@@ -249,6 +258,10 @@ async def _wired(
     loops += [forks_warm(engine.forks), lambda: _evict(engine)]
     loops.append(tidy_daily(database, home=home, clock=clock, days=config.retention.days))
     loops += [*memory.loops, *kept.loops]
+    health = Health(database, clock=clock, channels=channels, model_source=access.source)
+    for listener in listeners.values():
+        health.answer_at(listener)
+        loops.append(listener.run)
     for channel in channels.values():
         loops.append(channel.run)
         loops.append(Deliverer(database, clock=clock, channel=channel).run)
@@ -288,7 +301,6 @@ def _operations(running: Running) -> Operations:
     about = {
         "model_source": running.access.source,
         "model_is_standin": running.access.is_standin,
-        "channels": sorted(running.channels),
     }
     return DaemonOperations(
         running.database,
@@ -299,4 +311,5 @@ def _operations(running: Running) -> Operations:
         remembering=running.memory.remembering,
         stopping=running.stopping,
         about=about,
+        channels=running.channels,
     ).operations()

@@ -23,6 +23,7 @@ from agentos.settings import (
     Claude,
     Cli,
     Engine,
+    Health,
     Log,
     Memory,
     Models,
@@ -63,6 +64,7 @@ class Config(BaseSettings):
     cards: Cards = Field(default_factory=Cards)
     policy: PolicySettings = Field(default_factory=PolicySettings)
     retention: Retention = Field(default_factory=Retention)
+    health: Health = Field(default_factory=Health)
     log: Log = Field(default_factory=Log)
     standins: Standins = Field(default_factory=Standins)
 

@@ -21,6 +21,7 @@ from agentos.domain.ports import Clock
 from agentos.errors import Misconfigured
 from agentos.frontdesk.desk import FrontDesk
 from agentos.home import Home
+from agentos.loopback.listening import Listener
 from agentos.loopback.process import LoopbackProcess
 from agentos.standins.process import StandinProcess
 from agentos.store import people
@@ -92,6 +93,13 @@ async def _kept_alive(server: LoopbackProcess, *, name: str, stack: AsyncExitSta
     stack.push_async_callback(end)
 
 
+def listeners(config: Config, *, announce: Announce) -> dict[str, Listener]:
+    """The addresses that are listened at: for a webhook, and for who asks how it goes."""
+    is_hooked = config.telegram.webhook_url and config.telegram.token.get_secret_value()
+    wanted = [config.telegram.webhook_listen if is_hooked else "", config.health.listen]
+    return {address: Listener(address, announce=announce) for address in wanted if address}
+
+
 async def telegram_channel(
     config: Config,
     database: Database,
@@ -99,6 +107,7 @@ async def telegram_channel(
     desk: FrontDesk,
     pairing_code: str,
     *,
+    listener: Listener | None,
     stack: AsyncExitStack,
     announce: Announce,
 ) -> TelegramChannel | None:
@@ -112,6 +121,7 @@ async def telegram_channel(
         clock=clock,
         pairing_code=pairing_code,
         announce=announce,
+        listener=listener,
     )
     stack.push_async_callback(channel.close)
     channel.attach(desk)

@@ -13,6 +13,10 @@ from tzlocal import get_localzone_name
 BACKENDS = ("claude", "codex", "gemini", "opencode")
 
 
+# host:port, as in 127.0.0.1:8080 or [::1]:8080.
+_ADDRESS = r"^(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}$"
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -46,6 +50,9 @@ class Telegram(_Section):
     token: SecretStr = SecretStr("")
     base_url: str = "https://api.telegram.org"
     owner_id: int | None = None
+    # Where Telegram brings the messages, instead of being asked for them; and where we listen.
+    webhook_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    webhook_listen: str = Field(default="127.0.0.1:8443", pattern=_ADDRESS)
 
     @field_validator("base_url")
     @classmethod
@@ -254,6 +261,13 @@ class Retention(_Section):
 
     # Days; 0 keeps everything. Costs, messages, tasks and reviews are always kept.
     days: int = Field(default=90, ge=0, le=36_500)
+
+
+class Health(_Section):
+    """Who may ask how it goes."""
+
+    # host:port for GET /healthz; empty means nobody. A webhook's address answers it too.
+    listen: str = Field(default="", pattern=f"^$|{_ADDRESS}")
 
 
 class Log(_Section):

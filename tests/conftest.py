@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from hypothesis import HealthCheck, settings
 
 from agentos.home import Home
 from agentos.standins.clock import VirtualClock
@@ -20,6 +21,13 @@ from agentos.store.database import Database, sqlite_url
 from agentos.store.migrate import migrate
 
 _OURS = ("AGENTOS_", "ANTHROPIC_", "CLAUDE_", "CODEX_", "GEMINI_", "GOOGLE_", "OPENAI_", "OPENCODE")
+
+# A busy machine is no fault. `pytest --hypothesis-profile=thorough` tries ten thousand of each.
+settings.register_profile("quick", deadline=None)
+settings.register_profile(
+    "thorough", deadline=None, max_examples=10_000, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile("quick")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell ignores Ctrl-C for what it runs in the background, and all that we start would, too.

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from agentos.domain.people import Person
 from agentos.domain.states import OutboxState
 from agentos.domain.talk import Card, CardKind, Message, OutboxKind, Outgoing
 from agentos.errors import StoreUnusable
+from agentos.loopback.listening import Listener
 from agentos.settings import Telegram
 from agentos.standins.bot.world import OWNER_ID
 from agentos.store import cards, messages, outbox, rows
@@ -92,11 +93,18 @@ class TelegramRoom(AbstractAsyncContextManager["TelegramRoom"]):
         *,
         owner_id: int | None = OWNER_ID,
         token: str = TOKEN,
+        webhook: str = "",
     ) -> None:
         self.database = database
-        self.settings = Telegram(token=SecretStr(token), base_url=url, owner_id=owner_id)
+        self.settings = Telegram(
+            token=SecretStr(token),
+            base_url=url,
+            owner_id=owner_id,
+            webhook_url=f"http://{webhook}/hook" if webhook else "",
+        )
         self.desk = Desk(database)
         self.announced: list[str] = []
+        self.listener = Listener(webhook, announce=self.announced.append) if webhook else None
         self.channel = TelegramChannel(
             self.settings,
             database=database,
@@ -104,6 +112,7 @@ class TelegramRoom(AbstractAsyncContextManager["TelegramRoom"]):
             pairing_code=CODE,
             announce=self.announced.append,
             longest_pause=timedelta(seconds=0.5),
+            listener=self.listener,
         )
         self.channel.attach(self.desk)
         self.desk.channel = self.channel
@@ -123,11 +132,22 @@ class TelegramRoom(AbstractAsyncContextManager["TelegramRoom"]):
 
     def receive(self) -> None:
         """Start receiving."""
+        if self.listener is not None:
+            self._loops.append(asyncio.create_task(self.listener.run()))
         self._loops.append(asyncio.create_task(self.channel.run()))
 
     def deliver(self) -> None:
         """Start delivering."""
         self._loops.append(asyncio.create_task(self.deliverer.run()))
+
+    @asynccontextmanager
+    async def deliverer_stopped(self) -> AsyncIterator[None]:
+        """Nothing is delivered for a while, so that all that is said meanwhile is there at once."""
+        loop = self._loops.pop()
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+        yield
+        self.deliver()
 
     async def __aexit__(
         self,
@@ -177,6 +197,17 @@ class TelegramRoom(AbstractAsyncContextManager["TelegramRoom"]):
     async def sent(self, outbox_id: int, *, seconds: float = 15) -> Outgoing:
         """Wait until a row is said."""
         return await self.becomes(outbox_id, OutboxState.sent, seconds=seconds)
+
+    async def settled(self, outbox_id: int) -> Outgoing:
+        """Wait until a row is said, or given up."""
+
+        async def there() -> Outgoing | None:
+            row = await self.row(outbox_id)
+            open_ = (OutboxState.pending, OutboxState.sending)
+            return row if row.state not in open_ else None
+
+        found: Outgoing = await until(there)
+        return found
 
     async def becomes(self, outbox_id: int, state: OutboxState, *, seconds: float = 15) -> Outgoing:
         """Wait until a row is in a state."""

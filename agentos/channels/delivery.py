@@ -125,6 +125,10 @@ class Deliverer:
     async def _deliver(self, row: Outgoing, *, failures: int) -> float | None:
         """Say one row and settle it; the seconds to wait when it has to be tried again."""
         assert row.id is not None
+        supersede = partial(outbox.supersede, row=row)
+        if self._channel.edits_in_place and row.edits_id and await self._database.write(supersede):
+            log.info("superseded", outbox_id=row.id, key=row.key)
+            return None
         if not await self._database.write(partial(outbox.mark_sending, outbox_id=row.id)):
             return self._pause(failures)
         try:

@@ -90,6 +90,11 @@ class TerminalChannel:
         # Outbox rows that were pushed and not confirmed yet.
         self._pushed: dict[int, asyncio.Future[None]] = {}
 
+    @property
+    def status(self) -> str:
+        """Always there: what is to be said waits until somebody attaches."""
+        return "ready"
+
     def operations(self) -> dict[str, AsyncOperation]:
         """What this channel adds to the control socket."""
         return {

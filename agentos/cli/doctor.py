@@ -201,4 +201,6 @@ def _daemon(home: Home) -> Finding:
     except AgentosError as error:
         return Finding("daemon", Verdict.fail, str(error), "Restart it: `agentos up`.")
     words = f"running (pid {status.get('pid')}), {status.get('model_source', 'model unknown')}"
+    for name, state in status.get("channel_states", {}).items():
+        words += f"; {name}: {state}"
     return Finding("daemon", Verdict.ok, words)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from agentos.control.operations.operation import Here, Params, RowId, validated
 from agentos.control.operations.workers import WORKER_OPERATIONS
 from agentos.control.peer import Peer
 from agentos.control.tidying import tidy, tidy_by_hand
-from agentos.domain.ports import Clock
+from agentos.domain.ports import Channel, Clock
 from agentos.domain.states import JobState
 from agentos.engine.engine import Engine
 from agentos.errors import AgentosError, Misconfigured, WrongState
@@ -59,6 +59,7 @@ class DaemonOperations:
         remembering: Remembering,
         stopping: asyncio.Event,
         about: dict[str, Any],
+        channels: Mapping[str, Channel],
     ) -> None:
         self._database = database
         self._home = home
@@ -68,6 +69,7 @@ class DaemonOperations:
         self._remembering = remembering
         self._stopping = stopping
         self._about = about
+        self._channels = channels
 
     def operations(self) -> Operations:
         """By name, as the control server takes them."""
@@ -91,6 +93,8 @@ class DaemonOperations:
             "home": str(self._home.root),
             "log": str(self._home.log_file),
             **self._about,
+            "channels": sorted(self._channels),
+            "channel_states": {name: one.status for name, one in self._channels.items()},
             "timezone": self._config.owner.timezone,
             "now": self._clock.now().isoformat(),
             "jobs": counts,

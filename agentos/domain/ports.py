@@ -72,6 +72,11 @@ class Channel(Protocol):
     # Whether what was said can be changed where it stands.
     edits_in_place: bool
 
+    @property
+    def status(self) -> str:
+        """How it stands, in a few words: "connected", "ready", or what is wrong."""
+        ...
+
     async def run(self) -> None:
         """Receive until cancelled; a message is stored before it is acknowledged."""
         ...

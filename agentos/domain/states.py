@@ -103,6 +103,7 @@ class OutboxState(StrEnum):
     sending = auto()
     sent = auto()
     failed = auto()
+    superseded = auto()
 
 
 class SteerState(StrEnum):
@@ -268,13 +269,18 @@ MESSAGES: Transitions[MessageState] = {
 
 OUTBOX: Transitions[OutboxState] = {
     OutboxState.held: {OutboxState.pending: _DESK},
-    OutboxState.pending: {OutboxState.sending: _by(Actor.channel)},
+    OutboxState.pending: {
+        OutboxState.sending: _by(Actor.channel),
+        # A newer text for the same message waits already; the last one is always said.
+        OutboxState.superseded: _by(Actor.channel),
+    },
     OutboxState.sending: {
         OutboxState.sent: _by(Actor.channel),
         OutboxState.pending: _by(Actor.channel),
         OutboxState.failed: _by(Actor.channel),
     },
     OutboxState.sent: {},
+    OutboxState.superseded: {},
     OutboxState.failed: {OutboxState.pending: _OWNER},
 }
 

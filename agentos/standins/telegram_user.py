@@ -51,6 +51,7 @@ class ChatMessage(_Seen):
     silent: bool = False
     reply_to: int | None = None
     thread_id: int | None = None
+    album: str | None = None
 
     @property
     def labels(self) -> list[str]:

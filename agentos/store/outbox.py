@@ -16,6 +16,8 @@ OUTBOX = rows.table_of(Outgoing)
 # How the keys of those begin that show the end of some work in the place of its progress.
 PROGRESS_END = "progress-end:"
 _DIGEST = "quiet:"
+# What goes on in further messages is more than what the edited one shows.
+_LONGEST_SUPERSEDED = 2000
 # In the words of the partial index: bound as values, SQLite would not know that it fits.
 _IS_OPEN = text("outbox.state IN ('pending', 'sending')")
 _HELD = select(OUTBOX).where(text("outbox.state = 'held'")).order_by(OUTBOX.c.id)
@@ -130,6 +132,33 @@ def list_due(connection: Connection, channel: str, *, now: datetime) -> list[Out
     return rows.fetch(connection, Outgoing, statement)
 
 
+def list_behind(connection: Connection, row: Outgoing, *, most: int = 50) -> list[Outgoing]:
+    """The files of the same job that are to be said right after a row, in order."""
+    statement = (
+        select(OUTBOX)
+        .where(
+            OUTBOX.c.conversation == row.conversation,
+            OUTBOX.c.id > row.id,
+            _IS_OPEN,
+        )
+        .order_by(OUTBOX.c.id)
+        .limit(most)
+    )
+    found = list[Outgoing]()
+    for other in rows.fetch(connection, Outgoing, statement):
+        if other.job_id != row.job_id or other.file_path is None:
+            break
+        found.append(other)
+    return found
+
+
+def waiting(connection: Connection) -> tuple[int, datetime | None]:
+    """How much is still to be said, and since when the oldest of it waits."""
+    statement = select(func.count(), func.min(OUTBOX.c.created_at)).where(_IS_OPEN)
+    count, oldest = connection.execute(statement).one()
+    return count, oldest
+
+
 def next_attempt(connection: Connection, channel: str) -> datetime | None:
     """When the earliest postponed row is to be tried again, or None."""
     statement = select(func.min(OUTBOX.c.next_attempt_at)).where(
@@ -137,6 +166,25 @@ def next_attempt(connection: Connection, channel: str) -> datetime | None:
     )
     moment: datetime | None = connection.execute(statement).scalar_one()
     return moment
+
+
+def supersede(connection: Connection, row: Outgoing) -> bool:
+    """Whether a text for a message need not be shown, since a newer one for it waits as well."""
+    is_begun = row.external_id is not None or row.uncertain
+    if row.edits_id is None or is_begun or len(row.text) > _LONGEST_SUPERSEDED:
+        return False
+    newer = select(OUTBOX.c.id).where(
+        OUTBOX.c.conversation == row.conversation,
+        OUTBOX.c.edits_id == row.edits_id,
+        OUTBOX.c.id > row.id,
+        _IS_OPEN,
+    )
+    result = connection.execute(
+        update(OUTBOX)
+        .where(OUTBOX.c.id == row.id, OUTBOX.c.state == OutboxState.pending, newer.exists())
+        .values(state=OutboxState.superseded)
+    )
+    return result.rowcount == 1
 
 
 def mark_sending(connection: Connection, outbox_id: int) -> bool:

@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from agentos.domain.clock import SystemClock
-from agentos.domain.talk import Message
-from agentos.store import messages
+from agentos.domain.talk import Message, OutboxKind
+from agentos.domain.work import Job
+from agentos.store import jobs, messages
 from agentos.store.database import Database
 from tests.telegram_room import CHAT, TelegramRoom, free_port
 
@@ -215,3 +216,33 @@ async def test_a_server_that_tells_no_numbers_is_told_things_once(
     assert row.external_id is None
     await room.sent(await room.say("An edit", key="b", edits_id=row.id))
     assert list(server.shown.values()) == ["One moment", "An answer", "An edit"]
+
+
+async def test_files_go_one_by_one_to_a_server_without_albums(
+    room: TelegramRoom, server: SmallServer, tmp_path: Path
+) -> None:
+    at, ids = SystemClock().now(), []
+    job = Job(title="note", prompt="note", created_at=at)
+    job_id = (await room.database.write(lambda c: jobs.enqueue(c, job))).id
+    async with room.deliverer_stopped():
+        for name in ("a.csv", "b.csv", "c.csv"):
+            (tmp_path / name).write_bytes(b"x")
+            path = str(tmp_path / name)
+            more = {"kind": OutboxKind.document, "file_path": path, "job_id": job_id}
+            ids.append(await room.say(name, key=name, **more))
+    for one in ids:
+        await room.sent(one)
+    assert list(server.shown.values()) == ["a.csv", "b.csv", "c.csv"]
+    assert server.calls.count("sendMediaGroup") == 1
+
+
+async def test_a_long_answer_is_all_text_where_files_are_refused(
+    room: TelegramRoom, server: SmallServer
+) -> None:
+    server.refuse_files = 413
+    text = "\n".join(f"line {number} " + "x" * 80 for number in range(200))
+    await room.sent(await room.say(text, key="long"))
+    first, *rest = server.shown.values()
+    beginning, _, note = first.rpartition("\n\n")
+    assert "\n".join([beginning, *rest]) == text
+    assert "in the file" in note

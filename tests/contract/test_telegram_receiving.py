@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
+from agentos.channels.telegram.polling import Poller
 from agentos.domain.states import CardState
 from agentos.standins.process import StandinProcess
 from agentos.standins.telegram_user import TelegramUser
@@ -271,7 +272,8 @@ async def test_an_unreadable_update_does_not_hide_the_others(
                 ],
             }
         ).encode()
-        updates = room.channel._poller._readable()
+        assert isinstance(room.channel._receiver, Poller)
+        updates = room.channel._receiver._readable()
     assert [one.update_id for one in updates] == [number, number + 1]
     assert updates[0].message is None
     assert updates[1].message is not None and updates[1].message.text == "hi"

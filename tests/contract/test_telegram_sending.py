@@ -9,6 +9,7 @@ import pytest
 
 from agentos.domain.clock import SystemClock
 from agentos.domain.states import OutboxState
+from agentos.domain.talk import OutboxKind
 from agentos.domain.work import Job
 from agentos.errors import BadRequest, ChannelDown
 from agentos.standins.process import StandinProcess
@@ -75,7 +76,7 @@ async def test_a_long_text_arrives_in_parts_with_the_buttons_last(
 async def test_a_crash_between_parts_says_none_of_them_twice(
     database: Database, bot: StandinProcess, owner: TelegramUser
 ) -> None:
-    text = "\n".join(f"paragraph {number} " + "x" * 80 for number in range(250))
+    text = "\n".join(f"paragraph {number} " + "x" * 80 for number in range(120))
     async with TelegramRoom(database, bot.url) as room:
         row_id = await room.say(text, key="long")
 
@@ -276,6 +277,64 @@ async def test_a_picture_arrives_as_a_picture(
     assert said.document is not None and said.document.kind == "photo"
 
 
+async def test_the_files_of_a_job_arrive_as_albums(
+    room: TelegramRoom, owner: TelegramUser, tmp_path: Path
+) -> None:
+    """Pictures together, documents together, at the message that asked; what is alone is alone."""
+    asked = await owner.say("plot it")
+    job_id = await _job(room, message_id=(await room.message("plot it")).id)
+    names = ["a.png", "b.csv", "c.png", "d.csv", "e.txt"]
+    async with room.deliverer_stopped():
+        ids = await _files(room, tmp_path, names, job_id=job_id)
+    other = await room.send_file(tmp_path / "a.png", caption="of nothing", photo=True)
+    behind = await room.say("that is all", key="behind")
+    for one in [*ids, other, behind]:
+        assert (await room.sent(one)).external_id
+    said = await _ours(owner)
+    albums = [one.album for one in said]
+    assert [one.document.name for one in said if one.document] == [
+        *("a.png", "c.png", "b.csv", "d.csv", "e.txt", "a.png")
+    ]
+    assert albums[0] == albums[1] != albums[2] == albums[3] == albums[4] != albums[5] is None
+    assert [one.text for one in said] == ["a.png\nc.png", *[""] * 4, "of nothing", "that is all"]
+    assert said[0].reply_to == said[2].reply_to == asked.message_id
+    assert len(await owner.calls(method="sendMediaGroup")) == 2
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "drop_after"])
+async def test_an_album_whose_reply_is_lost_comes_once_more_as_one(
+    room: TelegramRoom, owner: TelegramUser, tmp_path: Path, fault: str
+) -> None:
+    await owner.plan_fault(fault, method="sendMediaGroup")
+    job_id = await _job(room)
+    async with room.deliverer_stopped():
+        ids = await _files(room, tmp_path, ["a.csv", "b.csv", "c.csv"], job_id=job_id)
+    rows = [await room.settled(one) for one in ids]
+    said = await _ours(owner)
+    albums = [one.album for one in said]
+    assert [row.state for row in rows] == [OutboxState.sent] * 3
+    assert len(said) == (3 if fault == "drop_before" else 6)
+    assert len(set(albums)) == len(said) / 3
+    assert said[-3].text.startswith(_NOTE)
+
+
+async def test_a_crash_behind_an_album_sends_none_of_it_again(
+    database: Database, bot: StandinProcess, owner: TelegramUser, tmp_path: Path
+) -> None:
+    """The process ends when the album is written down, and before its first row is marked sent."""
+    async with TelegramRoom(database, bot.url) as room:
+        async with room.deliverer_stopped():
+            job_id = await _job(room)
+            ids = await _files(room, tmp_path, ["a.csv", "b.csv"], job_id=job_id)
+            first = await room.row(ids[0])
+            await database.write(lambda c: outbox.mark_sending(c, ids[0]))
+            await room.channel.deliver(first)
+        await database.write(outbox.recover)
+        await room.sent(ids[0])
+        await room.sent(ids[1])
+    assert [one.text for one in await _ours(owner)] == ["", ""]
+
+
 async def test_a_long_caption_goes_on_as_text(
     room: TelegramRoom, owner: TelegramUser, tmp_path: Path
 ) -> None:
@@ -346,6 +405,18 @@ async def test_preview_ids_of_before_a_restart_are_finished(
         assert [one.text for one in await _ours(owner)] == ["Once upon", "The end"]
 
 
-async def _job(room: TelegramRoom) -> int | None:
-    job = Job(title="note", prompt="note", created_at=SystemClock().now())
+async def _job(room: TelegramRoom, *, message_id: int | None = None) -> int | None:
+    job = Job(title="note", prompt="note", message_id=message_id, created_at=SystemClock().now())
     return (await room.database.write(lambda c: jobs.enqueue(c, job))).id
+
+
+async def _files(
+    room: TelegramRoom, folder: Path, names: list[str], *, job_id: int | None
+) -> list[int]:
+    made = []
+    for name in names:
+        (folder / name).write_bytes(b"x")
+        kind = OutboxKind.photo if name.endswith("png") else OutboxKind.document
+        path = str(folder / name)
+        made.append(await room.say(name, key=name, kind=kind, file_path=path, job_id=job_id))
+    return made

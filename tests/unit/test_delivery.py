@@ -23,6 +23,7 @@ class Slate:
     """A channel that writes what is said on a slate, and fails as it is told."""
 
     name = "slate"
+    edits_in_place = True
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -96,10 +97,17 @@ async def delivering(database: Database, slate: Slate, clock: VirtualClock) -> A
 
 
 async def _say(
-    database: Database, clock: VirtualClock, text: str, *, where: str = "slate:main"
+    database: Database,
+    clock: VirtualClock,
+    text: str,
+    *,
+    where: str = "slate:main",
+    edits_id: int | None = None,
 ) -> int:
     row = await database.write(
-        lambda c: outbox.say(c, key=text, conversation=where, text=text, at=clock.now())
+        lambda c: outbox.say(
+            c, key=text, conversation=where, text=text, at=clock.now(), edits_id=edits_id
+        )
     )
     return row.id or 0
 
@@ -141,6 +149,24 @@ async def test_a_head_that_fails_is_tried_until_it_is_said(
         None,
         False,
     )
+
+
+async def test_of_two_edits_of_a_message_that_wait_the_newer_is_said(
+    database: Database, slate: Slate, clock: VirtualClock
+) -> None:
+    first = await _say(database, clock, "working")
+    long = "x" * 3000
+    edits = [
+        await _say(database, clock, text, edits_id=first)
+        for text in ("10 s", "20 s", long, "30 s", "done")
+    ]
+    other = await _say(database, clock, "asked", edits_id=await _say(database, clock, "ask"))
+    async with _delivering(database, slate, clock):
+        await _until(lambda: slate.said[-1:] == ["asked"])
+    assert slate.said == ["working", long, "done", "ask", "asked"]
+    states = [(await _row(database, one)).state for one in (*edits, other)]
+    gone, said = OutboxState.superseded, OutboxState.sent
+    assert states == [gone, gone, said, gone, said, said]
 
 
 @pytest.mark.usefixtures("delivering")

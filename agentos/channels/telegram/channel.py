@@ -21,11 +21,15 @@ from agentos.channels.telegram.pace import Pace
 from agentos.channels.telegram.polling import Poller
 from agentos.channels.telegram.presence import Presence
 from agentos.channels.telegram.previews import Previews
+from agentos.channels.telegram.refusals import in_words
 from agentos.channels.telegram.sending import Sender
+from agentos.channels.telegram.standing import Standing
+from agentos.channels.telegram.webhook import Webhook
 from agentos.domain.ports import Clock, Reception
 from agentos.domain.progress import Mark
 from agentos.domain.talk import Message, Outgoing
 from agentos.errors import StoreUnusable
+from agentos.loopback.listening import Listener
 from agentos.settings import Telegram
 from agentos.store.database import Database
 
@@ -64,6 +68,7 @@ class TelegramChannel:
         clock: Clock,
         pairing_code: str,
         announce: Callable[[str], None] = _silent,
+        listener: Listener | None = None,
         longest_pause: timedelta = timedelta(seconds=30),
     ) -> None:
         self._settings = settings
@@ -76,23 +81,33 @@ class TelegramChannel:
         self._presence = Presence(bot)
         self._previews = Previews(bot, database=database, pace=self._pace)
         self._live = Live(bot, pace=self._pace)
-        self._sender = Sender(bot, database=database, previews=self._previews, pace=self._pace)
+        self._sender = Sender(
+            bot, database=database, clock=clock, previews=self._previews, pace=self._pace
+        )
         self._groups = Groups(bot)
+        self._username: str | None = None
         self._intake = Intake(
             bot, clock=clock, door=self._door, groups=self._groups, presence=self._presence
         )
-        self._username: str | None = None
-        self._poller = Poller(
-            self._connection,
-            take=self._intake.take,
-            announce=announce,
-            longest_pause=longest_pause,
-        )
+        self._standing = Standing(announce=announce, longest_pause=longest_pause)
+        self._receiver: Poller | Webhook
+        if settings.webhook_url and listener is not None:
+            self._receiver = Webhook(
+                self._connection,
+                url=settings.webhook_url,
+                listener=listener,
+                take=self._intake.take,
+                standing=self._standing,
+            )
+        else:
+            self._receiver = Poller(
+                self._connection, take=self._intake.take, standing=self._standing
+            )
 
     @property
     def status(self) -> str:
         """How it stands, in a few words: "connected", or what is wrong."""
-        return self._poller.status
+        return self._standing.status
 
     @property
     def owner(self) -> int | None:
@@ -117,9 +132,9 @@ class TelegramChannel:
         except InvalidToken as error:
             raise unknown_token(self._settings) from error
         except TelegramError as error:
-            self._poller.expect_trouble()
+            self._standing.expect_trouble()
             log.warning("telegram_unreachable", error=error.message)
-            return f"Telegram cannot be reached now ({error.message}); I keep trying."
+            return f"Telegram cannot be reached now ({in_words(error)}); I keep trying."
         self._groups.introduce(me)
         self._username = me.username
         return f"Telegram: @{me.username}" if me.username else f"Telegram: {me.first_name}"
@@ -129,7 +144,7 @@ class TelegramChannel:
         greeting = asyncio.create_task(self._introduce())
         try:
             await self._know_owner()
-            await self._poller.run()
+            await self._receiver.run()
         finally:
             greeting.cancel()
             await asyncio.gather(greeting, return_exceptions=True)

@@ -69,6 +69,7 @@ def legal(text: str, found: Iterable[Entity]) -> tuple[Entity, ...]:
     seen = [one for one in (_trimmed(one, encoded) for one in found) if one is not None]
     kept: list[Entity] = []
     around: list[Entity] = []
+    seen.reverse()  # an outer one ends, and so is found, after those in it
     for one in sorted(seen, key=_outside_first):
         while around and around[-1].end <= one.offset:
             around.pop()

@@ -46,11 +46,17 @@ class Piece:
 
 @dataclass(frozen=True)
 class Document:
-    """A file that goes with a text; `instead` are the messages for where it is not taken."""
+    """A file that goes with a text."""
 
     name: str
     content: bytes
-    instead: tuple[Piece, ...]
+    # What is in it that is not in the messages.
+    rest: Piece
+
+    @property
+    def instead(self) -> list[Piece]:
+        """The messages for where the file is not taken."""
+        return _split(self.rest, TEXT_LIMIT, TEXT_LIMIT)
 
 
 def clean(text: str) -> str:
@@ -68,14 +74,13 @@ def answer(
     whole = write(source)
     if units(whole.text) > MOST_MESSAGES * then:
         beginning, rest = _beginning(_piece(whole), limit=min(first, then))
-        content = source.encode()
-        return [beginning], Document(_name(whole.text), content, tuple(_split(rest, then, then)))
+        return [beginning], Document(_name(whole.text), source.encode(), rest)
     few = write(source, few_rows=True)
     if len(few.tables) == 1 and few.text != whole.text:
         (table,) = few.tables
         rows = table.drawn()
-        instead = tuple(_split(_piece(Written(rows.text, rows.entities)), then, then))
-        return _split(_piece(few), first, then), Document("table.csv", table.as_csv(), instead)
+        rest = _piece(Written(rows.text, rows.entities))
+        return _split(_piece(few), first, then), Document("table.csv", table.as_csv(), rest)
     return _split(_piece(whole), first, then), None
 
 
@@ -110,7 +115,7 @@ def _split(whole: Piece, first: int, then: int) -> list[Piece]:
 
 
 def _fitting(piece: Piece) -> Piece:
-    return Piece(piece.text, fewer(piece.found))
+    return Piece(piece.text, fewer(legal(piece.text, piece.found)))
 
 
 def _beginning(whole: Piece, *, limit: int) -> tuple[Piece, Piece]:
@@ -214,4 +219,4 @@ def _between(piece: Piece, start: int, end: int) -> Piece:
         for one in piece.found
         if one.offset < high and one.end > low
     ]
-    return Piece(text, legal(text, clipped))
+    return Piece(text, tuple(clipped))

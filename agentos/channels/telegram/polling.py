@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -11,7 +10,8 @@ from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
 from agentos import log as logs
 from agentos.channels.telegram.connection import Connection
-from agentos.channels.telegram.refusals import seconds_to_wait
+from agentos.channels.telegram.refusals import in_words, seconds_to_wait
+from agentos.channels.telegram.standing import Standing
 from agentos.errors import StoreUnusable
 
 log = logs.get(__name__)
@@ -21,8 +21,7 @@ _WAIT = timedelta(seconds=25)
 # that poll, the newer poll wins: only one that ran undisturbed for a while says we are alone.
 _AT_ONCE = timedelta(0)
 _UNDISTURBED = timedelta(seconds=5)
-_KINDS = (Update.MESSAGE, Update.EDITED_MESSAGE, Update.CALLBACK_QUERY)
-_CONNECTED = "connected"
+KINDS = (Update.MESSAGE, Update.EDITED_MESSAGE, Update.CALLBACK_QUERY)
 
 
 class Poller:
@@ -33,22 +32,13 @@ class Poller:
         connection: Connection,
         *,
         take: Callable[[Update], Awaitable[None]],
-        announce: Callable[[str], None],
-        longest_pause: timedelta = timedelta(seconds=30),
+        standing: Standing,
     ) -> None:
         self._connection = connection
         self._take = take
-        self._announce = announce
-        self._longest_pause = longest_pause.total_seconds()
+        self._standing = standing
         self._offset: int | None = None
-        self._failures = 0
         self._wait = _AT_ONCE
-        # How it stands, in a few words for people.
-        self.status = "connecting"
-
-    def expect_trouble(self) -> None:
-        """It is known, and said, that the server does not answer: it is not said again."""
-        self._failures = max(self._failures, 1)
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -67,15 +57,16 @@ class Poller:
                 self._offset = max(self._offset or 0, update.update_id + 1)
             else:
                 if not (updates and self._wait == _UNDISTURBED):
-                    self._well()
+                    self._wait = _WAIT
+                    self._standing.well()
 
     async def _taken(self, update: Update) -> bool:
         """Take an update in; False when it must be delivered again, since it was not kept."""
         try:
             await self._take(update)
         except StoreUnusable as error:
-            self._trouble(f"messages wait at Telegram: {error}")
-            await self._pause()
+            self._standing.trouble(f"messages wait at Telegram: {error}")
+            await self._standing.pause()
             return False
         except Exception:  # the channel edge: one update must not stop those after it
             log.exception("update_failed", update_id=update.update_id, update=update.to_json())
@@ -86,7 +77,7 @@ class Poller:
         try:
             return list(
                 await bot.get_updates(
-                    offset=self._offset, timeout=self._wait, allowed_updates=_KINDS
+                    offset=self._offset, timeout=self._wait, allowed_updates=KINDS
                 )
             )
         except TelegramError:
@@ -118,37 +109,24 @@ class Poller:
                 await asyncio.sleep(seconds_to_wait(error))
                 return
             case Conflict() if "webhook" in error.message.lower():
-                self._trouble("a webhook is set for this bot; I take it off and ask myself")
+                self._standing.trouble(
+                    "a webhook is set for this bot; I take it off and ask myself"
+                )
                 await self._drop_webhook()
             case Conflict():
-                self._trouble("another program reads this bot's messages; I take over when it ends")
+                self._standing.trouble(
+                    "another program reads this bot's messages; I take over when it ends"
+                )
             case InvalidToken():
-                self._trouble("the bot token is refused; get a new one from @BotFather")
+                self._standing.trouble("the bot token is refused; get a new one from @BotFather")
             case _:
-                self._trouble(f"Telegram cannot be reached ({error.message}); I keep trying")
-        await self._pause()
+                self._standing.trouble(
+                    f"Telegram cannot be reached ({in_words(error)}); I keep trying"
+                )
+        await self._standing.pause()
 
     async def _drop_webhook(self) -> None:
         try:
             await self._connection.bot.delete_webhook(drop_pending_updates=False)
         except TelegramError as error:
             log.debug("webhook_stays", error=error.message)
-
-    async def _pause(self) -> None:
-        pause = min(0.5 * 2 ** min(self._failures, 10), self._longest_pause)
-        self._failures += 1
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - it spreads load
-
-    def _trouble(self, words: str) -> None:
-        if self._failures == 0:
-            log.warning("telegram_trouble", problem=words)
-            self._announce(f"Telegram: {words.rstrip('.')}.")
-        self.status = words
-
-    def _well(self) -> None:
-        if self._failures:
-            log.info("telegram_recovered", failures=self._failures)
-            self._announce("Telegram: connected again.")
-        self._failures = 0
-        self._wait = _WAIT
-        self.status = _CONNECTED

@@ -23,6 +23,18 @@ from agentos.log import redact
 CHANNEL = "Telegram"
 # The request never left, whatever else went wrong.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_PLAIN = {
+    "name or service not known": "its name is not found; is the network up, and DNS?",
+    "name resolution": "its name is not found; is the network up, and DNS?",
+    "nodename nor servname": "its name is not found; is the network up, and DNS?",
+    "no address associated": "its name is not found; is the network up, and DNS?",
+    "certificate": "its certificate is not accepted; is the clock right, is there a proxy between?",
+    "ssl": "no secure connection comes about; is there a proxy between?",
+    "network is unreachable": "there is no network",
+    "connection refused": "nobody listens at its address",
+    "all connection attempts failed": "nobody answers at its address",
+    "timed out": "it does not answer in time",
+}
 _GONE = (
     "message to edit not found",
     "message can't be edited",
@@ -56,6 +68,15 @@ def translate(error: TelegramError, *, repeatable: bool) -> ChannelDown | BadReq
     down = ChannelDown(channel=CHANNEL, problem=told)
     down.uncertain = not repeatable and may_have_arrived(error)
     return down
+
+
+def in_words(error: TelegramError) -> str:
+    """Why Telegram cannot be reached, in plain words where they are known."""
+    told = redact(error.message) or type(error).__name__
+    for sign, words in _PLAIN.items():
+        if sign in told.lower():
+            return words
+    return told
 
 
 def seconds_to_wait(error: RetryAfter) -> float:

@@ -14,6 +14,7 @@ from telegram.error import TelegramError
 from agentos import log as logs
 from agentos.channels.telegram import words
 from agentos.channels.telegram.address import Address
+from agentos.channels.telegram.albums import Albums
 from agentos.channels.telegram.formatting import shifted
 from agentos.channels.telegram.leniency import UNNUMBERED
 from agentos.channels.telegram.pace import Pace
@@ -28,9 +29,10 @@ from agentos.channels.telegram.refusals import (
     is_unmodified,
     translated,
 )
+from agentos.domain.ports import Clock
 from agentos.domain.talk import OutboxKind, Outgoing
 from agentos.errors import BadRequest, StoreUnusable
-from agentos.store import messages, outbox, rows
+from agentos.store import jobs, messages, outbox, rows
 from agentos.store import shown as shown_rows
 from agentos.store.database import Database
 
@@ -65,11 +67,14 @@ class _Progress:
 class Sender:
     """Sends the outbox rows of one bot."""
 
-    def __init__(self, bot: Bot, *, database: Database, previews: Previews, pace: Pace) -> None:
+    def __init__(
+        self, bot: Bot, *, database: Database, clock: Clock, previews: Previews, pace: Pace
+    ) -> None:
         self._bot = bot
         self._database = database
         self._previews = previews
         self._pace = pace
+        self._albums = Albums(bot, database=database, clock=clock, pace=pace)
         # Ids of parts that were said but could not be written down: a full disk, most likely.
         self._unwritten: dict[int, str] = {}
 
@@ -79,6 +84,10 @@ class Sender:
         Raises ChannelDown or BadRequest.
         """
         progress = self._progress(row)
+        if progress.said == 0 and row.file_path is not None:
+            reply = await self._reply_to(row)
+            if album := await self._albums.send(row, at=at, reply=reply):
+                return album
         parts = await asyncio.to_thread(parts_of, row, as_texts=progress.as_texts)
         if not parts:
             raise BadRequest(problem="there is nothing to say in it")
@@ -281,9 +290,15 @@ class Sender:
 
     async def _reply_to(self, row: Outgoing) -> ReplyParameters | None:
         """Results quote what they answer, since much may have been said meanwhile."""
-        if row.job_id is None or row.message_id is None:
+        if row.job_id is None:
             return None
-        message = await self._database.query(partial(messages.get, message_id=row.message_id))
+        asked_id = row.message_id
+        if asked_id is None and row.file_path is not None:
+            job = await self._database.query(partial(jobs.get, job_id=row.job_id))
+            asked_id = job.message_id
+        if asked_id is None:
+            return None
+        message = await self._database.query(partial(messages.get, message_id=asked_id))
         asked = message.external_message_id
         if message.conversation != row.conversation or not (asked or "").isdigit():
             return None

@@ -74,6 +74,17 @@ class Table:
         text = "\n".join(line.rstrip() for line in drawn)
         return Cell(text, (Entity(type="pre", offset=0, length=units(text)),)) if text else None
 
+    def _told(self, row: list[Cell], *, is_first: bool) -> list[tuple[Cell, Cell]]:
+        """The fields that say something; the heads of those that never do once; of none all."""
+        pairs = list(zip(self.head, row, strict=True))
+        said = [any(cell.text for cell in column) for column in zip(*self.rows, strict=True)]
+        shown = [
+            pair
+            for pair, is_said in zip(pairs, said, strict=True)
+            if pair[1].text or (is_first and not is_said)
+        ]
+        return shown or pairs
+
     def _by_rows(self) -> Cell:
         """Each field as a line of its own behind its head."""
         text, found = "", list[Entity]()
@@ -91,7 +102,7 @@ class Table:
             return Cell(text, tuple(found))
         for number, row in enumerate(self.rows):
             text += "\n\n" if number else ""
-            for place, (head, cell) in enumerate(_told(self.head, row)):
+            for place, (head, cell) in enumerate(self._told(row, is_first=number == 0)):
                 text += "\n" if place else ""
                 start = units(text)
                 write(head)
@@ -100,12 +111,6 @@ class Table:
                     text += ": "
                 write(cell)
         return Cell(text, tuple(found))
-
-
-def _told(head: list[Cell], row: list[Cell]) -> list[tuple[Cell, Cell]]:
-    """The fields that say something; of an empty row all."""
-    pairs = list(zip(head, row, strict=True))
-    return [pair for pair in pairs if pair[1].text] or pairs
 
 
 def _width(text: str) -> int:

@@ -118,7 +118,9 @@ class BotStandin:
         if known is None:
             raise Refused(404)
         if self._limits is not None and name in LIMITED:
-            self._limits.spend(params.integer("chat_id") or 0)
+            files = params.decoded("media") if name == "sendmediagroup" else None
+            count = len(files) if isinstance(files, list) else 1
+            self._limits.spend(params.integer("chat_id") or 0, messages=count)
         return await known(self._world, params)
 
     async def _download(self, request: Request) -> Response:

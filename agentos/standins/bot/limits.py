@@ -36,8 +36,11 @@ class FloodLimits:
         self._chats: dict[int, _Bucket] = {}
         self._all = _Bucket(_ALL_RATE, _ALL_BURST, _ALL_BURST, clock())
 
-    def spend(self, chat_id: int) -> None:
-        """Count a message to a chat, or refuse with 429. A refused one costs nothing."""
+    def spend(self, chat_id: int, *, messages: int = 1) -> None:
+        """Count messages to a chat, or refuse with 429. What is refused costs nothing.
+
+        An album is as many messages as it has files; it may go when its first one may.
+        """
         now = self._clock()
         rate, burst = (_CHAT_RATE, _CHAT_BURST) if chat_id > 0 else (_GROUP_RATE, _GROUP_BURST)
         bucket = self._chats.setdefault(chat_id, _Bucket(rate, burst, burst, now))
@@ -45,5 +48,5 @@ class FloodLimits:
             one.refill(now)
         if wait := max(bucket.wait(), self._all.wait()):
             raise flood(math.ceil(wait))
-        bucket.tokens -= 1
-        self._all.tokens -= 1
+        bucket.tokens -= messages
+        self._all.tokens -= messages

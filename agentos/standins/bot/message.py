@@ -122,6 +122,7 @@ class StoredMessage:
             "silent": self.silent,
             "reply_to": self.reply_to.message_id if self.reply_to else None,
             "thread_id": self.thread_id,
+            "album": self.album,
         }
 
     def same_as(self, *, styled: Styled, markup: Json | None) -> bool:
