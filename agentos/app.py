@@ -198,6 +198,7 @@ async def _wired(
         channels=channels,
         model_source=access.source,
         memory=memory,
+        steered=engine.dispatcher.steered,
     )
     terminal = TerminalChannel(database, clock=clock, reception=desk)
     channels[terminal.name] = terminal

@@ -5,6 +5,7 @@ sent with every message, and each word in it is paid for every time.
 """
 
 from datetime import datetime
+from enum import StrEnum, auto
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -32,6 +33,26 @@ class QuickWork(_Outcome):
     title: Line
     kind: TaskKind
     prompt: Prose
+    # The job that it goes on from, in its session, with its result and files; 0 for none.
+    continues: int = 0
+
+
+class How(StrEnum):
+    """What a word about a job wants of it."""
+
+    add = auto()  # its session hears it while it works
+    after = auto()  # it is done when the job has ended
+    instead = auto()  # the job is stopped, and this takes its place
+    stop = auto()
+
+
+class Steer(_Outcome):
+    """About a job that is under way, or one that was."""
+
+    outcome: Literal["steer"]
+    job: int
+    how: How
+    text: str = Field(default="", max_length=8000)
 
 
 class BigWork(_Outcome):
@@ -65,7 +86,9 @@ class Defer(_Outcome):
         return at
 
 
-Outcome = Annotated[Respond | QuickWork | BigWork | Clarify | Defer, Field(discriminator="outcome")]
+Outcome = Annotated[
+    Respond | QuickWork | BigWork | Clarify | Defer | Steer, Field(discriminator="outcome")
+]
 
 
 class Triage(BaseModel):

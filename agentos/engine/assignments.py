@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from agentos.config import Config
 from agentos.domain.frames import Access, Assignment, Tool, Turn
-from agentos.domain.work import Job, Run, Worker
+from agentos.domain.work import Job, Run, Steer, Worker
 from agentos.engine.attempts import Deeds, deeds
 from agentos.engine.handover import Past, past_of
 from agentos.errors import NotFound
@@ -17,7 +17,7 @@ from agentos.home import Home
 from agentos.memory.recollection import Recollection
 from agentos.prompts import render
 from agentos.skills import load
-from agentos.store import artefacts, jobs
+from agentos.store import artefacts, continuing, jobs
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,10 @@ class Briefing:
     past: Past
 
 
-def look_back(connection: Connection, run: Run, worker: Worker) -> tuple[list[Needed], Past]:
-    """What the jobs that this one needed have left, and what is known of its worker."""
+def look_back(connection: Connection, run: Run, worker: Worker) -> tuple[list[Needed], Past, int]:
+    """What the jobs that this one needed have left, what is known of its worker, and the job in
+    whose folder its session began.
+    """
     needs = [
         Needed(
             job_id=needed.id or 0,
@@ -55,7 +57,8 @@ def look_back(connection: Connection, run: Run, worker: Worker) -> tuple[list[Ne
         )
         for needed in jobs.needs_of(connection, run.job_id)
     ]
-    return needs, past_of(connection, worker)
+    began_in = continuing.root_of(connection, jobs.get(connection, run.job_id))
+    return needs, past_of(connection, worker), began_in
 
 
 def brief(
@@ -69,6 +72,8 @@ def brief(
     home: Home,
     now: datetime,
     recalled: Sequence[Recollection] = (),
+    said: Sequence[Steer] = (),
+    began_in: int | None = None,
     tools: Sequence[Tool] = (),
 ) -> Briefing:
     """Put together all that a run needs. Reads files: not for the daemon's loop.
@@ -77,13 +82,18 @@ def brief(
     """
     folder = home.job_folder(run.job_id)
     outbox, transcript = folder / "artefacts", folder / "transcript.jsonl"
-    working = home.root / "workers" / worker.name if worker.persistent else folder / "work"
+    working = home.root / "workers" / worker.name
+    if not worker.persistent:
+        # A session is resumed where it began.
+        working = home.job_folder(began_in or run.job_id) / "work"
     for each in (outbox, working):
         each.mkdir(parents=True, exist_ok=True)
     assignment = Assignment(
         backend=worker.backend,
         model=run.model or worker.model,
-        system_prompt=_system_prompt(job, worker, working, config=config, home=home, now=now),
+        system_prompt=_system_prompt(
+            job, worker, working, outbox, config=config, home=home, now=now
+        ),
         access=Access.work,
         working_folder=str(working),
         session_id=run.session_id,
@@ -106,6 +116,7 @@ def brief(
             for need in needs
         ],
         recalled=list(recalled),
+        said=[{"mark": steer.mark, "text": steer.text} for steer in said],
         artefacts=str(outbox),
         attempt=run.number,
         resumed=run.number > 1,
@@ -125,12 +136,19 @@ def brief(
 
 
 def _system_prompt(
-    job: Job, worker: Worker, working: Path, *, config: Config, home: Home, now: datetime
+    job: Job,
+    worker: Worker,
+    working: Path,
+    outbox: Path,
+    *,
+    config: Config,
+    home: Home,
+    now: datetime,
 ) -> str:
     names = dict.fromkeys([*worker.skills, *job.skills])
     skills = [(name, load(home, name).text) for name in names]
     # A persistent worker's session outlives the job, so its folder comes with each task.
-    artefacts = "named in each task" if worker.persistent else str(working.parent / "artefacts")
+    artefacts = "named in each task" if worker.persistent else str(outbox)
     return render(
         "worker.md.j2",
         soul=_read(home, "SOUL.md"),

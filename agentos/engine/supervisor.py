@@ -26,6 +26,7 @@ from agentos.engine import handover
 from agentos.engine.assignments import Briefing, brief, look_back
 from agentos.engine.collecting import NOTHING, Collection, collect
 from agentos.engine.forks import ForkServer
+from agentos.engine.hearing import Hearing
 from agentos.engine.memory import RunMemory
 from agentos.engine.notes import Notes
 from agentos.engine.place import Place
@@ -80,6 +81,7 @@ class Supervisor:
             title=f"job {run.job_id}",
         )
         self._watch = self._new_watch(timedelta(seconds=job.timeout_seconds), warns=True)
+        self._hearing = Hearing(run, database=database, clock=clock, home=home)
         notes = Notes(
             run,
             worker=worker,
@@ -93,6 +95,7 @@ class Supervisor:
             notes=notes,
             on_safe_point=self._end_if_draining,
             answer=self._answer,
+            fresh=self._hearing.fresh,
         )
         self._cancelled = False
         self._stopping = False
@@ -126,6 +129,10 @@ class Supervisor:
         self._draining = True
         if self._turns.is_safe:
             self._end_if_draining()
+
+    def steered(self) -> None:
+        """The owner has said something to the job: it hears that now."""
+        self._turns.steered()
 
     def poke(self) -> None:
         """End it, to be resumed at once."""
@@ -233,7 +240,7 @@ class Supervisor:
             ended = await self._take(briefing.assignment, turn, watch=watch, must_resume=True)
             summary, used = ended.text.strip()[: handover.LONGEST_SUMMARY], ended.usage
             if ended.failure in _NOT_NOW:
-                raise _over_with(ended)
+                raise RunOver.of(ended)
         except RunOver as over:
             if self._ended_for or over.failure in _NOT_NOW:
                 raise
@@ -262,9 +269,10 @@ class Supervisor:
         self._watch.lengthen(timedelta(seconds=now - began), now=now)
 
     async def _brief(self) -> Briefing:
-        needs, past = await self._database.query(
+        needs, past, began_in = await self._database.query(
             lambda connection: look_back(connection, self.run, self.worker)
         )
+        said = await self._hearing.left(session_id=self.run.session_id)
         recalled = await self._memory.recall()
         return await asyncio.to_thread(
             brief,
@@ -277,6 +285,8 @@ class Supervisor:
             home=self._home,
             now=self._clock.now(),
             recalled=recalled,
+            said=said,
+            began_in=began_in,
             tools=self._memory.tools,
         )
 
@@ -318,6 +328,7 @@ class Supervisor:
             usage=ended.usage,
             session_id=self._turns.session_id,
             session_tokens=ended.session_tokens,
+            heard=self._hearing.heard(ended),
             session_lost=self._turns.lost,
         )
 
@@ -380,16 +391,6 @@ class Supervisor:
                 problem=ending.problem or None,
             )
             return
-
-
-def _over_with(ended: TurnEnded) -> RunOver:
-    told = ended.retry_after_seconds
-    return RunOver(
-        RunState.failed,
-        ended.problem,
-        failure=ended.failure,
-        retry_after=timedelta(seconds=told) if told is not None else None,
-    )
 
 
 def _let_go(done: asyncio.Future[T]) -> None:

@@ -6,7 +6,7 @@ commands, taps and acknowledgements do not wait for them.
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -19,7 +19,10 @@ from agentos.domain.talk import Message
 from agentos.domain.work import Plan
 from agentos.engine.sessions import Sessions
 from agentos.errors import StoreUnusable
-from agentos.frontdesk import closing, commands, effects, memory_commands, taps, words
+from agentos.frontdesk import closing, effects, memory_commands, taps, words
+from agentos.frontdesk.bursts import Line
+from agentos.frontdesk.commands import catalogue
+from agentos.frontdesk.commands.known import Commands
 from agentos.frontdesk.errands import Errands, Resting
 from agentos.frontdesk.handling import Handling
 from agentos.home import Home
@@ -49,7 +52,9 @@ class FrontDesk:
         channels: Mapping[str, Channel],
         model_source: str = "",
         memory: MemoryRoom | None = None,
+        steered: Callable[[int], None] | None = None,
     ) -> None:
+        """`steered` is called when a job that may be under way was told something."""
         self._database = database
         self._clock = clock
         self._home = home
@@ -61,7 +66,7 @@ class FrontDesk:
             zone=config.owner.zone,
             forget=timedelta(days=config.memory.forget_days),
         )
-        self._commands = commands.Commands(zone=config.owner.zone, model_source=model_source)
+        self._commands = Commands(zone=config.owner.zone, model_source=model_source)
         self._memory_commands: memory_commands.MemoryCommands | None = None
         if memory is not None:
             self._memory_commands = memory_commands.MemoryCommands(
@@ -82,8 +87,12 @@ class FrontDesk:
             errands=self._errands,
             resting=Resting(self._errands, after=timedelta(seconds=config.engine.warm_seconds)),
             recollections=memory.recollections if memory is not None else None,
+            steered=steered,
         )
-        self._lines: dict[str, asyncio.Queue[int]] = {}
+        self._pause = timedelta(seconds=config.talk.debounce_seconds)
+        self._lines: dict[str, Line] = {}
+        # What is being handled in its turn, for whoever stops it.
+        self._under_way: dict[int, asyncio.Task[None]] = {}
         self._known: set[int] = set()
         # What came before the recovery was done waits for it: older messages go first.
         self._recovered = False
@@ -103,6 +112,7 @@ class FrontDesk:
         finally:
             await self._errands.call_off()
             self._lines.clear()
+            self._under_way.clear()
             self._known.clear()
             self._recovered = False
 
@@ -157,7 +167,7 @@ class FrontDesk:
             if message.id not in new:
                 log.info("message_recovered", message_id=message.id, state=message.state.value)
                 self._acknowledge(message)
-            self._take_up(message)
+            self._take_up(message, is_new=False)
         for message in early:
             self._take_up(message)
 
@@ -177,7 +187,7 @@ class FrontDesk:
         if channel is not None:
             self._errands.send(channel.acknowledge(message), name="acknowledge")
 
-    def _take_up(self, message: Message) -> None:
+    def _take_up(self, message: Message, *, is_new: bool = True) -> None:
         assert message.id is not None
         if not self._recovered:
             self._early.append(message)
@@ -185,25 +195,53 @@ class FrontDesk:
         if message.id in self._known:
             return
         self._known.add(message.id)
-        if commands.parse(message.text) is not None:
+        if catalogue.parse(message.text) is not None:
             self._errands.send(self._handle(message.id), name="command")
             return
         line = self._lines.get(message.conversation)
         if line is None:
-            line = self._lines[message.conversation] = asyncio.Queue()
+            line = self._lines[message.conversation] = Line(pause=self._pause)
             self._errands.send(self._attend(line), name=f"talk on {message.conversation}")
-        line.put_nowait(message.id)
+        line.put(message, is_new=is_new)
 
-    async def _attend(self, line: asyncio.Queue[int]) -> None:
+    async def _attend(self, line: Line) -> None:
         while True:
-            await self._handle(await line.get())
+            burst = [message.id or 0 for message in await line.next()]
+            for message_id in await self._merged(burst):
+                task = self._errands.send(self._handle(message_id), name="handle a message")
+                self._under_way[message_id] = task
+                await asyncio.wait({task})
+                del self._under_way[message_id]
+                self._known.discard(message_id)
+
+    async def _merged(self, burst: list[int]) -> list[int]:
+        """The ids to handle: of several quick messages the last, which stands for all of them."""
+        if len(burst) == 1:
+            return burst
+        try:
+            await self._database.write(lambda connection: messages.merge(connection, burst))
+            open_ = await self._database.query(messages.list_open)
+        except StoreUnusable as error:
+            log.error("messages_not_merged", messages=burst, problem=str(error))
+            return burst
+        self._known.difference_update(burst[:-1])
+        still = {message.id for message in open_}
+        return [message_id for message_id in burst if message_id in still]
+
+    async def _call_off_what_is_stopped(self) -> None:
+        """End the handling of messages that were just stopped: their rows say that it is over."""
+        open_ = await self._database.query(messages.list_open)
+        left = {message.id for message in open_}
+        for message_id, task in list(self._under_way.items()):
+            if message_id not in left:
+                task.cancel()
 
     async def _handle(self, message_id: int) -> None:
         """Handle a message to its end; a full disk is waited out, a fault of ours is told."""
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             try:
                 message = await self._database.query(
-                    lambda connection: messages.get(connection, message_id)
+                    lambda connection: messages.whole(connection, message_id)
                 )
                 await self._answer(message)
                 break
@@ -220,7 +258,7 @@ class FrontDesk:
     async def _answer(self, message: Message) -> None:
         if message.state is MessageState.handled:
             return
-        parsed = commands.parse(message.text)
+        parsed = catalogue.parse(message.text)
         if parsed is None:
             await self._handling.handle(message)
             return
@@ -231,6 +269,8 @@ class FrontDesk:
         await self._database.write(
             lambda connection: self._commands.answer(connection, message, at=at)
         )
+        if parsed[0] == "stop":
+            await self._call_off_what_is_stopped()
 
     async def _apologise(self, message_id: int) -> bool:
         """Say that something broke; False when not even that can be stored now."""

@@ -14,11 +14,10 @@ from agentos.domain.frames import TurnUsage
 from agentos.domain.ledger import Purpose, Usage
 from agentos.domain.states import MessageState
 from agentos.domain.talk import Card, CardKind, Message
-from agentos.domain.triage import BigWork, Clarify, Defer, QuickWork, Respond
+from agentos.domain.triage import Clarify, Defer, QuickWork
 from agentos.domain.work import Job, JobKind, Plan, Task
 from agentos.frontdesk import words
 from agentos.frontdesk.intake import File, Intake
-from agentos.frontdesk.triage import Decided
 from agentos.prompts import render
 from agentos.store import cards, jobs, messages, outbox, rows, tasks, usage
 
@@ -47,45 +46,6 @@ def say(connection: Connection, message: Message, text: str, *, key: str, at: da
         at=at,
         message_id=message.id,
     )
-
-
-def decide(
-    connection: Connection,
-    message: Message,
-    decided: Decided,
-    intake: Intake,
-    *,
-    ways: Ways,
-    at: datetime,
-) -> bool:
-    """Keep a decision and do what follows from it; False when the owner changed the message.
-
-    For an answer and for a plan that is only the next state: a model has to be asked first.
-    """
-    assert message.id is not None
-    now = messages.get(connection, message.id)
-    if now.state is not MessageState.received:
-        return True
-    if now.text != message.text:
-        return False
-    triage = decided.triage.model_dump(mode="json")
-    messages.set_triage(connection, message.id, triage, by=decided.by, at=at)
-    record_usage(connection, decided.usage, purpose=Purpose.triage, message=message, at=at)
-    if decided.cause is not None and decided.tell:
-        say(connection, message, words.outage(decided.cause), key="outage", at=at)
-    make_excuses(connection, message, intake.excuses, at=at)
-    match decided.triage.decision:
-        case Respond():
-            messages.move(connection, message.id, MessageState.answering, at=at)
-        case BigWork():
-            messages.move(connection, message.id, MessageState.planning, at=at)
-        case QuickWork() as work:
-            _start_work(connection, message, work, intake, ways=ways, at=at)
-        case Clarify() as clarify:
-            _ask(connection, message, clarify, at=at)
-        case Defer() as defer:
-            _remind_later(connection, message, defer, zone=ways.zone, at=at)
-    return True
 
 
 def finish(connection: Connection, message: Message, *, at: datetime) -> None:
@@ -168,7 +128,7 @@ def start_steps(
     return made
 
 
-def _start_work(
+def start_work(
     connection: Connection,
     message: Message,
     work: QuickWork,
@@ -177,11 +137,12 @@ def _start_work(
     ways: Ways,
     at: datetime,
 ) -> None:
+    """A task and its job, and a word that it was begun."""
     task = Task(title=work.title, kind=work.kind, brief=work.prompt, created_at=at, updated_at=at)
     job = Job(
         key=f"message:{message.id}",
         title=work.title,
-        prompt=_brief(work, intake),
+        prompt=brief_of(work, intake),
         priority=1,
         task_id=tasks.add(connection, task).id,
         message_id=message.id,
@@ -203,7 +164,8 @@ def _start_work(
     finish(connection, message, at=at)
 
 
-def _brief(work: QuickWork, intake: Intake) -> str:
+def brief_of(work: QuickWork, intake: Intake) -> str:
+    """What the worker of a quick piece of work reads."""
     own_words = intake.shown[:_LONGEST_WORDS]
     return render(
         "brief.md.j2",
@@ -217,7 +179,8 @@ def _brief(work: QuickWork, intake: Intake) -> str:
     )
 
 
-def _ask(connection: Connection, message: Message, clarify: Clarify, *, at: datetime) -> None:
+def ask(connection: Connection, message: Message, clarify: Clarify, *, at: datetime) -> None:
+    """A question with options to tap."""
     options = [
         {"key": key, "label": label, "consequence": ""}
         for key, label in zip("abcd", clarify.options, strict=False)
@@ -284,9 +247,10 @@ def settle_shown(connection: Connection, *, key: str, text: str, at: datetime) -
     )
 
 
-def _remind_later(
+def remind_later(
     connection: Connection, message: Message, defer: Defer, *, zone: ZoneInfo, at: datetime
 ) -> None:
+    """A job that says something at its time."""
     job = Job(
         key=f"message:{message.id}",
         kind=JobKind.reminder,

@@ -124,6 +124,7 @@ def user_prompt(intake: Intake, around: Surroundings) -> str:
         recalled=around.recalled,
         cards=around.cards,
         talk=around.talk,
+        work=around.work,
         files=intake.files,
         reply=around.replied,
         forwarded_from=intake.forwarded_from,

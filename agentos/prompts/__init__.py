@@ -19,6 +19,7 @@ _TAGS = (
     "memory",
     "message",
     "need",
+    "owner",
     "plan",
     "recalled",
     "request",

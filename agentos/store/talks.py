@@ -54,7 +54,9 @@ def recent(
     that, but for the answers, which are their own.
     """
     theirs = select(MESSAGE.c.received_at, MESSAGE.c.text).where(
-        MESSAGE.c.conversation == conversation, MESSAGE.c.id < before_id
+        MESSAGE.c.conversation == conversation,
+        MESSAGE.c.id < before_id,
+        or_(MESSAGE.c.merged_into.is_(None), MESSAGE.c.merged_into != before_id),
     )
     ours = select(OUTBOX).where(
         OUTBOX.c.conversation == conversation, OUTBOX.c.edits_id.is_(None), OUTBOX.c.text != ""

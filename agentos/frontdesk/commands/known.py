@@ -1,0 +1,70 @@
+"""Slash commands: answered at once from the rows, without a model."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from agentos.domain.talk import Message
+from agentos.frontdesk import effects
+from agentos.frontdesk.commands import costs, engine, looks, stop, talk, work
+from agentos.frontdesk.commands.catalogue import MENU, Asked, menu_help, parse
+from agentos.frontdesk.lines import cut
+
+Command = Callable[[Connection, Asked], str]
+_HELP = """Just write what you want, as you would to a person.
+
+- Ask or chat, and I answer.
+- Ask for work, and I start it and come back with something to open.
+- Ask for something big, and I show you a plan first.
+- Say "remind me tomorrow at 9 to …", and I do.
+- Reply to anything of mine: "cancel that", "again, but shorter", "why?". A reply to work that runs is told to it.
+"""  # noqa: E501 - a line of it is a line on the phone
+_WELCOME = (
+    "Hello! I'm agentos, and I'm all yours. Write me what you want done, or just say hi.\n\n"
+    "/help shows what I can do."
+)
+KNOWN: Mapping[str, Command] = MappingProxyType(
+    {
+        "start": lambda connection, asked: _WELCOME,
+        "help": lambda connection, asked: f"{_HELP}\n{menu_help()}",
+        "status": looks.status,
+        "jobs": work.jobs_,
+        "job": work.job_,
+        "stop": stop.stop,
+        "cards": looks.cards_,
+        "projects": looks.projects_,
+        "plan": looks.plan,
+        "briefing": looks.briefing,
+        "cost": costs.cost,
+        "pause": engine.pause,
+        "resume": engine.resume,
+        "new": talk.new,
+    }
+)
+
+
+class Commands:
+    """Answers commands. A new one is a function, an entry of the menu and a line above."""
+
+    def __init__(
+        self, *, zone: ZoneInfo, model_source: str, more: Mapping[str, Command] | None = None
+    ) -> None:
+        self._zone = zone
+        self._model_source = model_source
+        self._known = {**KNOWN, **(more or {})}
+
+    def answer(self, connection: Connection, message: Message, *, at: datetime) -> None:
+        """Do what a command asks, say so, and be done with the message: one transaction."""
+        name, rest = parse(message.text) or ("", "")
+        command = self._known.get(name)
+        if command is not None:
+            asked = Asked(message, rest, at, self._zone, self._model_source)
+            text = command(connection, asked)
+        elif any(one.name == name for one in MENU):
+            text = f"/{name} is not there here."
+        else:
+            text = f"I don't know /{cut(name, 40)}. /help shows what there is."
+        effects.reply(connection, message, text, key="command", at=at)
