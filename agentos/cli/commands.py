@@ -118,13 +118,19 @@ def chat(
 
 
 @app.command()
-def demo(as_json: AsJson = False) -> None:
+def demo(
+    as_json: AsJson = False,
+    pages: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Draw the chat at each turn as web pages."),
+    ] = None,
+) -> None:
     """Watch a story in under a minute: no key and no account needed.
 
     \b
     Each step is checked; the status is 1 when one of them failed.
     """
-    _call("agentos.demo", as_json=as_json)
+    _call("agentos.demo", as_json=as_json, pages=pages)
 
 
 @app.command()

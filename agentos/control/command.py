@@ -6,6 +6,7 @@ Standard library only.
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from agentos.errors import AgentosError
@@ -15,8 +16,14 @@ INTERRUPTED = 130
 
 
 def run(command: Callable[[], object]) -> NoReturn:
-    """Run a command and end the process with its status."""
-    sys.exit(_status(command))
+    """Run a command and end the process with its status.
+
+    At once: all is written, and taking the modules apart takes longer than most commands.
+    """
+    status = _status(command)
+    with suppress(OSError):
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def _status(command: Callable[[], object]) -> int:

@@ -45,6 +45,12 @@ class Story:
     def begin(self, step: Step) -> None:
         """From now on, checks belong to this step."""
         self._step = step
+        self._talk.begin()
+
+    async def end(self) -> None:
+        """Keep how the chat looks at the end of the step."""
+        if self._step.needs_service and self._stage.is_up:
+            await self._talk.keep_now(self._step.name, title=self._step.about)
 
     async def _start(self) -> None:
         await self._stage.model.add_rules(lines.rules())
@@ -83,6 +89,7 @@ class Story:
         card = await self._talk.hear(
             lambda one: lines.WIDE in one.labels, what="a question", after=sent.message_id
         )
+        await self._talk.keep_now("card", title="A card")
         await self._check_acknowledged(lines.SIGN, sent=sent)
         waits = await self.evidence.jobs() == before
         self._check("no work before the answer", waits)
@@ -119,6 +126,7 @@ class Story:
             what="a plan with Go, Change and Drop",
             after=sent.message_id,
         )
+        await self._talk.keep_now("plan", title="A plan, and nothing before Go")
         await self._check_acknowledged(lines.STALL, sent=sent)
         calls = await self.evidence.worker_calls()
         await self._talk.quiet(_A_MOMENT)

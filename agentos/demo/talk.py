@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from agentos.control.plain import one_line
 from agentos.demo import picture
+from agentos.demo.moments import Moments
 from agentos.demo.report import Stuck
 from agentos.demo.stage import OWNER, Stage
 from agentos.demo.telling import Telling
@@ -24,6 +25,8 @@ class Talk:
         self._stage = stage
         self._telling = telling
         self._last_told = 0
+        self._first = 0
+        self.moments = Moments()
         self._last_said = time.monotonic()
         self._reactions: set[int] = set()
         # The files that came, by their names.
@@ -34,6 +37,18 @@ class Talk:
     def last_told(self) -> int:
         """The newest message that has been shown: what comes next has a greater id."""
         return self._last_told
+
+    def begin(self) -> None:
+        """A new part of the story: what is kept from now on begins after what was told."""
+        self._first = self._last_told + 1
+
+    def keep(self, name: str, *, title: str, view: ChatView) -> None:
+        """Keep how the chat looks at this moment of this part."""
+        self.moments.keep(name, title=title, view=view, since=self._first)
+
+    async def keep_now(self, name: str, *, title: str) -> None:
+        """Keep how the chat looks now."""
+        self.keep(name, title=title, view=await self._user.chat())
 
     async def say(self, text: str) -> Sent:
         """The owner writes a message."""

@@ -12,6 +12,7 @@ from agentos import log as logs
 from agentos.channels.telegram.formatting import Piece, styled, tail
 from agentos.channels.telegram.leniency import UNNUMBERED
 from agentos.channels.telegram.pace import Pace
+from agentos.channels.telegram.parts import preview_of
 from agentos.channels.telegram.refusals import is_unknown_method, may_have_arrived, seconds_to_wait
 from agentos.domain.talk import Message
 from agentos.store import messages
@@ -85,12 +86,19 @@ class Previews:
             return
         elif preview.external_id is not None:
             await self._bot.edit_message_text(
-                piece.text, chat_id, int(preview.external_id), entities=piece.entities or None
+                piece.text,
+                chat_id,
+                int(preview.external_id),
+                entities=piece.entities or None,
+                link_preview_options=preview_of(piece),
             )
             self._pace.spend(chat_id)
         else:
             sent = await self._bot.send_message(
-                chat_id, piece.text, entities=piece.entities or None
+                chat_id,
+                piece.text,
+                entities=piece.entities or None,
+                link_preview_options=preview_of(piece),
             )
             self._pace.spend(chat_id)
             if sent.message_id == UNNUMBERED:

@@ -3,10 +3,11 @@
 import asyncio
 import dataclasses
 import re
+from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection
-from telegram import Bot, InputFile, Message, ReplyParameters
+from telegram import Bot, Message, ReplyParameters
 from telegram.error import BadRequest as Refused
 from telegram.error import TelegramError
 
@@ -15,7 +16,7 @@ from agentos.channels.telegram import words
 from agentos.channels.telegram.formatting import shifted
 from agentos.channels.telegram.leniency import UNNUMBERED
 from agentos.channels.telegram.pace import Pace
-from agentos.channels.telegram.parts import Part, parts_of
+from agentos.channels.telegram.parts import Part, contents_of, parts_of, preview_of
 from agentos.channels.telegram.previews import Previews
 from agentos.channels.telegram.refusals import (
     answered_with_failure,
@@ -33,11 +34,30 @@ from agentos.store.database import Database
 
 log = logs.get(__name__)
 
-# In `external_id` while a row of several parts is under way: how many are said, and the last id.
-_PROGRESS = re.compile(r"(?P<said>\d+)/(?P<last>\d+)")
+# In `external_id` while a row of several parts is under way: how many are said, the last id, and
+# "t" when the file at its end is refused, and its text is sent instead.
+_PROGRESS = re.compile(r"(?P<said>\d+)/(?P<last>\d+)(?P<as_texts>t?)")
 
 # After so many tries a server that fails on a file is taken for one that cannot do files.
 _OFTEN = 3
+
+
+class FileRefused(Exception):
+    """The server does not take a file that has a text to send instead."""
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """How many parts of a row are said, and the id of the last of them."""
+
+    said: int = 0
+    last: str = ""
+    as_texts: bool = False
+
+    @property
+    def told(self) -> str:
+        """As it is kept in the row."""
+        return f"{self.said}/{self.last}{'t' if self.as_texts else ''}"
 
 
 class Sender:
@@ -56,37 +76,47 @@ class Sender:
 
         Raises ChannelDown or BadRequest.
         """
-        parts = await asyncio.to_thread(parts_of, row)
+        progress = self._progress(row)
+        parts = await asyncio.to_thread(parts_of, row, as_texts=progress.as_texts)
         if not parts:
             raise BadRequest(problem="there is nothing to say in it")
-        if row.edits_id is not None and (edited := await self._edit(row, parts[-1], chat_id)):
-            return edited
-        return await self._send_parts(row, parts, chat_id=chat_id)
+        if progress.said == 0 and (edited := await self._edit(row, parts[0], chat_id)):
+            # What has no room in the message that is edited follows it.
+            progress = _Progress(said=1, last=edited)
+            await self._note(row, progress, total=len(parts))
+        return await self._send_parts(row, parts, progress, chat_id=chat_id)
 
-    async def _send_parts(self, row: Outgoing, parts: list[Part], *, chat_id: int) -> str | None:
-        said, last = self._progress(row)
+    async def _send_parts(
+        self, row: Outgoing, parts: list[Part], progress: _Progress, *, chat_id: int
+    ) -> str | None:
         uncertain, reply = row.uncertain, await self._reply_to(row)
-        if said == 0 and (preview := await self._finish_preview(row, parts[0], chat_id)):
-            said, last, uncertain = 1, preview, False
-            await self._note(row, said=said, last=last, total=len(parts), preview=True)
-        for index in range(said, len(parts)):
-            part = parts[index]
-            if index > said:
+        if progress.said == 0 and (shown := await self._finish_preview(row, parts[0], chat_id)):
+            progress, uncertain = dataclasses.replace(progress, said=1, last=shown), False
+            await self._note(row, progress, total=len(parts), preview=True)
+        first = progress.said
+        while progress.said < len(parts):
+            index, part = progress.said, parts[progress.said]
+            if index > first:
                 await self._pace.turn(chat_id)
             elif uncertain:
                 part = dataclasses.replace(part, piece=shifted(part.piece, note=words.SENT_AGAIN))
-            sent = await self._send_forgivingly(
-                part,
-                chat_id=chat_id,
-                silent=row.silent,
-                reply=reply if index == 0 else None,
-                tried_often=row.attempts >= _OFTEN,
-            )
-            last = str(sent.message_id)
-            await self._note(row, said=index + 1, last=last, total=len(parts))
+            try:
+                sent = await self._send_forgivingly(
+                    part,
+                    chat_id=chat_id,
+                    silent=row.silent,
+                    reply=reply if index == 0 else None,
+                    tried_often=row.attempts >= _OFTEN,
+                )
+            except FileRefused:
+                parts = await asyncio.to_thread(parts_of, row, as_texts=True)
+                progress = dataclasses.replace(progress, as_texts=True)
+                continue
+            progress = dataclasses.replace(progress, said=index + 1, last=str(sent.message_id))
+            await self._note(row, progress, total=len(parts))
         assert row.id is not None
         self._unwritten.pop(row.id, None)
-        return last if last != str(UNNUMBERED) else None
+        return progress.last if progress.last != str(UNNUMBERED) else None
 
     async def _send_forgivingly(
         self,
@@ -114,28 +144,30 @@ class Sender:
                         tried_often and answered_with_failure(error)
                     )
                     is_refusal = isinstance(error, Refused) or is_too_large(error)
-                    if not (is_refusal or (hopeless and form.file is not None)):
+                    if not (is_refusal or (hopeless and form.is_file)):
                         raise
                     log.info("telegram_refused_form", kind=form.kind.value, error=error.message)
                     refusal = error
             assert refusal is not None
+            if part.document is not None:
+                raise FileRefused from refusal
             raise refusal
 
     async def _send(
         self, part: Part, *, chat_id: int, silent: bool, reply: ReplyParameters | None
     ) -> Message:
         text, entities = part.piece.text, part.piece.entities or None
-        if part.file is None or part.kind is OutboxKind.text:
+        if not part.is_file:
             return await self._bot.send_message(
                 chat_id,
                 text,
                 entities=entities,
+                link_preview_options=preview_of(part.piece),
                 reply_markup=part.buttons,
                 disable_notification=silent,
                 reply_parameters=reply,
             )
-        content = await asyncio.to_thread(part.file.read_bytes)
-        file = InputFile(content, filename=part.file.name)
+        file = await asyncio.to_thread(contents_of, part)
         if part.kind is OutboxKind.photo:
             return await self._bot.send_photo(
                 chat_id,
@@ -160,7 +192,8 @@ class Sender:
 
     async def _edit(self, row: Outgoing, part: Part, chat_id: int) -> str | None:
         """Change what an earlier row shows; None when there is nothing any more to change."""
-        assert row.edits_id is not None
+        if row.edits_id is None:
+            return None
         before = await self._database.query(partial(outbox.get, outbox_id=row.edits_id))
         if before.external_id is None or not before.external_id.isdigit():
             return None
@@ -174,7 +207,7 @@ class Sender:
         self, part: Part, *, chat_id: int, message_id: int, captioned: bool = False
     ) -> bool:
         """Put a part in the place of a message; False when that is gone. Twice is as once."""
-        if part.file is not None:
+        if part.is_file:
             return False
         with translated(repeatable=True):
             refusal: Refused | None = None
@@ -204,7 +237,12 @@ class Sender:
             )
         else:
             await self._bot.edit_message_text(
-                text, chat_id, message_id, entities=entities, reply_markup=part.buttons
+                text,
+                chat_id,
+                message_id,
+                entities=entities,
+                link_preview_options=preview_of(part.piece),
+                reply_markup=part.buttons,
             )
 
     async def _finish_preview(self, row: Outgoing, part: Part, chat_id: int) -> str | None:
@@ -236,25 +274,27 @@ class Sender:
             return None
         return ReplyParameters(int(asked or 0), allow_sending_without_reply=True)
 
-    def _progress(self, row: Outgoing) -> tuple[int, str]:
-        """How many parts of the row are said already, and the id of the last of them."""
+    def _progress(self, row: Outgoing) -> _Progress:
+        """How much of the row is said already."""
         assert row.id is not None
         found = _PROGRESS.fullmatch(self._unwritten.get(row.id) or row.external_id or "")
-        return (int(found["said"]), found["last"]) if found else (0, "")
+        if found is None:
+            return _Progress()
+        return _Progress(int(found["said"]), found["last"], as_texts=bool(found["as_texts"]))
 
     async def _note(
-        self, row: Outgoing, *, said: int, last: str, total: int, preview: bool = False
+        self, row: Outgoing, progress: _Progress, *, total: int, preview: bool = False
     ) -> None:
         """Write down that a part is said, so that not even a crash says it twice."""
         assert row.id is not None
-        if said == total:
+        if progress.said == total:
             return
-        progress, row_id = f"{said}/{last}", row.id
-        self._unwritten[row_id] = progress
+        row_id, told = row.id, progress.told
+        self._unwritten[row_id] = told
 
         def write(connection: Connection) -> None:
-            rows.change(connection, Outgoing, row_id, external_id=progress)
-            shown_rows.note(connection, row, [last])
+            rows.change(connection, Outgoing, row_id, external_id=told)
+            shown_rows.note(connection, row, [progress.last])
             if preview and row.message_id is not None:
                 messages.set_preview(connection, row.message_id, "")
 

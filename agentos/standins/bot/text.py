@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentos.standins.bot.entities import is_blank, problem_of
 from agentos.standins.bot.html_mode import parse_html
 from agentos.standins.bot.markdown_mode import parse_markdown
 from agentos.standins.bot.params import Params
@@ -38,6 +39,8 @@ def styled_text(params: Params, *, name: str, entities: str) -> Styled:
             text, found = parse_markdown(raw)
         case "" | "markdown":
             text, found = raw, params.decoded(entities) or []
+            if problem := found and problem_of(text, found):
+                raise bad(f"can't parse entities: {problem}")
         case _:
             raise bad("unsupported parse_mode")
     return _trimmed(text, found)
@@ -45,7 +48,7 @@ def styled_text(params: Params, *, name: str, entities: str) -> Styled:
 
 def checked_text(styled: Styled) -> Styled:
     """The text of a message, refused when it is empty or too long."""
-    if not styled.text:
+    if is_blank(styled.text):
         raise bad("message text is empty")
     if utf16_length(styled.text) > TEXT_LIMIT:
         raise bad("message is too long")
