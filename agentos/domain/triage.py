@@ -9,6 +9,7 @@ from enum import StrEnum, auto
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from agentos.domain.work import TaskKind
 
@@ -33,8 +34,9 @@ class QuickWork(_Outcome):
     title: Line
     kind: TaskKind
     prompt: Prose
-    # The job that it goes on from, in its session, with its result and files; 0 for none.
-    continues: int = 0
+    # The job that it goes on from, in its session, with its result and files; 0 for none. Not asked
+    # of a model: that says `steer`, for a job that has ended, too.
+    continues: SkipJsonSchema[int] = 0
 
 
 class How(StrEnum):

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -23,8 +24,10 @@ from agentos.frontdesk import closing, effects, memory_commands, taps, words
 from agentos.frontdesk.bursts import Line
 from agentos.frontdesk.commands import catalogue
 from agentos.frontdesk.commands.known import Commands
+from agentos.frontdesk.commands.picture import draw
 from agentos.frontdesk.errands import Errands, Resting
 from agentos.frontdesk.handling import Handling
+from agentos.frontdesk.intake import folder_of
 from agentos.home import Home
 from agentos.memory.room import MemoryRoom
 from agentos.store import messages, plans
@@ -66,7 +69,9 @@ class FrontDesk:
             zone=config.owner.zone,
             forget=timedelta(days=config.memory.forget_days),
         )
-        self._commands = Commands(zone=config.owner.zone, model_source=model_source)
+        self._commands = Commands(
+            zone=config.owner.zone, model_source=model_source, slots=config.engine.slots
+        )
         self._memory_commands: memory_commands.MemoryCommands | None = None
         if memory is not None:
             self._memory_commands = memory_commands.MemoryCommands(
@@ -266,11 +271,28 @@ class FrontDesk:
             await self._memory_commands.answer(message, *parsed)
             return
         at = self._clock.now()
+        picture = await self._draw(message, at=at) if parsed[0] == "status" else None
         await self._database.write(
-            lambda connection: self._commands.answer(connection, message, at=at)
+            lambda connection: self._commands.answer(connection, message, at=at, picture=picture)
         )
         if parsed[0] == "stop":
             await self._call_off_what_is_stopped()
+
+    async def _draw(self, message: Message, *, at: datetime) -> Path | None:
+        """A picture of the system, where a channel can show one."""
+        if message.channel == "terminal":
+            return None
+        sections = await self._database.query(
+            lambda connection: self._commands.sections(connection, message, at=at)
+        )
+        local = at.astimezone(self._ways.zone)
+        try:
+            content = await asyncio.to_thread(draw, f"agentos, {local:%a %d %b, %H:%M}", sections)
+            folder = folder_of(self._home, message.id)
+            return await asyncio.to_thread(_kept, folder / "status.png", content)
+        except OSError as error:
+            log.warning("status_not_drawn", problem=str(error))
+            return None
 
     async def _apologise(self, message_id: int) -> bool:
         """Say that something broke; False when not even that can be stored now."""
@@ -317,6 +339,12 @@ async def _wait(changed: asyncio.Event) -> None:
             await changed.wait()
     except TimeoutError:
         return
+
+
+def _kept(file: Path, content: bytes) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return file
 
 
 def _storable(text: str) -> str:

@@ -1,6 +1,7 @@
 """One thread of truth: replies carry what they are about, and the chat knows what was said."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy import Connection
 
 from agentos.config import Config
 from agentos.domain.states import Actor, JobState, MessageState
-from agentos.domain.talk import Message
+from agentos.domain.talk import Message, OutboxKind
 from agentos.domain.work import Job, JobKind
 from agentos.engine import settling
 from agentos.frontdesk.commands.catalogue import MENU
@@ -260,6 +261,9 @@ async def test_the_commands_answer_from_the_rows(room: DeskRoom) -> None:
     paused = await answer("/pause 30")
     assert paused.startswith("⏸ Paused: no new work starts until today at ")
     assert (await answer("/status")).startswith("⏸ Paused")
+    picture = (await room.said())[-1]
+    assert picture.kind is OutboxKind.photo
+    assert Path(picture.file_path or "").read_bytes().startswith(b"\x89PNG")
     assert await answer("/resume") == "▶ Work starts again."
     assert (await answer("/resume")).startswith("There is no pause")
     assert await answer("/new") == "This is a new talk already. Go ahead."

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from agentos.domain.talk import Message
+from agentos.domain.talk import Message, OutboxKind
 from agentos.frontdesk import effects
 from agentos.frontdesk.commands import costs, engine, looks, stop, talk, work
 from agentos.frontdesk.commands.catalogue import MENU, Asked, menu_help, parse
+from agentos.frontdesk.commands.picture import Section
 from agentos.frontdesk.lines import cut
+from agentos.store import outbox
 
 Command = Callable[[Connection, Asked], str]
 _HELP = """Just write what you want, as you would to a person.
@@ -50,14 +53,36 @@ class Commands:
     """Answers commands. A new one is a function, an entry of the menu and a line above."""
 
     def __init__(
-        self, *, zone: ZoneInfo, model_source: str, more: Mapping[str, Command] | None = None
+        self,
+        *,
+        zone: ZoneInfo,
+        model_source: str,
+        slots: int = 1,
+        more: Mapping[str, Command] | None = None,
     ) -> None:
+        """`slots` is how many jobs run at once; `more` are commands of other nouns."""
         self._zone = zone
         self._model_source = model_source
+        self._slots = slots
         self._known = {**KNOWN, **(more or {})}
 
-    def answer(self, connection: Connection, message: Message, *, at: datetime) -> None:
-        """Do what a command asks, say so, and be done with the message: one transaction."""
+    def sections(self, connection: Connection, message: Message, *, at: datetime) -> list[Section]:
+        """What a picture of the system shows."""
+        asked = Asked(message, "", at, self._zone, self._model_source)
+        return looks.sections(connection, asked, slots=self._slots)
+
+    def answer(
+        self,
+        connection: Connection,
+        message: Message,
+        *,
+        at: datetime,
+        picture: Path | None = None,
+    ) -> None:
+        """Do what a command asks, say so, and be done with the message: one transaction.
+
+        With a picture, what is said stands below it.
+        """
         name, rest = parse(message.text) or ("", "")
         command = self._known.get(name)
         if command is not None:
@@ -67,4 +92,17 @@ class Commands:
             text = f"/{name} is not there here."
         else:
             text = f"I don't know /{cut(name, 40)}. /help shows what there is."
-        effects.reply(connection, message, text, key="command", at=at)
+        if picture is None:
+            effects.reply(connection, message, text, key="command", at=at)
+            return
+        outbox.say(
+            connection,
+            key=f"command:{message.id}",
+            conversation=message.conversation,
+            text=text,
+            kind=OutboxKind.photo,
+            file_path=str(picture),
+            at=at,
+            message_id=message.id,
+        )
+        effects.finish(connection, message, at=at)

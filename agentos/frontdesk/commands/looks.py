@@ -9,9 +9,10 @@ from agentos.domain.work import JobKind
 from agentos.frontdesk import effects, stopping, words
 from agentos.frontdesk.commands.catalogue import Asked
 from agentos.frontdesk.commands.engine import paused_words
+from agentos.frontdesk.commands.picture import Section
 from agentos.frontdesk.commands.work import MARKS, due
 from agentos.frontdesk.lines import cut
-from agentos.store import cards, jobs, memories, outbox, projects
+from agentos.store import cards, jobs, memories, outbox, projects, usage
 from agentos.store import plans as plan_rows
 
 _SOON = timedelta(hours=24)
@@ -46,6 +47,43 @@ def status(connection: Connection, asked: Asked) -> str:
     if asked.model_source:
         lines.append(f"Model: {asked.model_source}")
     return "\n".join(lines)
+
+
+def sections(connection: Connection, asked: Asked, *, slots: int) -> list[Section]:
+    """The same for a picture."""
+    unfinished = jobs.list_unfinished(connection)
+    agents = [job for job in unfinished if job.kind is JobKind.agent]
+    running = [job for job in agents if job.state is JobState.running]
+    queued = [job for job in agents if job.state is JobState.queued]
+    reminders = [job for job in unfinished if job.kind is JobKind.reminder]
+    waiting = cards.list_open(connection)
+    midnight = asked.at.astimezone(asked.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    cost = sum(one.cost_usd for one in usage.sums_since(connection, midnight))
+    paused = paused_words(connection, asked)
+    soonest = sorted(reminders, key=lambda job: job.run_at or asked.at)[:2]
+    return [
+        Section(
+            "Paused" if paused else "Running",
+            f"{len(running)} of {slots}",
+            share=len(running) / slots,
+            lines=[stopping.named(job) for job in running[:4]],
+        ),
+        Section("In line", str(len(queued)), lines=[stopping.named(job) for job in queued[:4]]),
+        Section(
+            "Waiting for you",
+            str(len(waiting)),
+            lines=[cut(card.question, 80) for card in waiting[:3]],
+        ),
+        Section(
+            "Reminders",
+            str(len(reminders)),
+            lines=[
+                f"{due(job, now=asked.at, zone=asked.zone)}: {cut(job.prompt, 60)}"
+                for job in soonest
+            ],
+        ),
+        Section("Cost today", f"${cost:.2f}"),
+    ]
 
 
 def cards_(connection: Connection, asked: Asked) -> str:
