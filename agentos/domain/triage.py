@@ -1,4 +1,4 @@
-"""What a message is: one of five, each with what is needed to act on it.
+"""What a message is: one of six, each with what is needed to act on it.
 
 What a model should write into each field stands in its prompt (`triage.md.j2`), once: the schema is
 sent with every message, and each word in it is paid for every time.

@@ -16,7 +16,7 @@ from agentos.domain.states import (
 )
 from agentos.domain.talk import Card, Message
 from agentos.domain.work import Job, Plan
-from agentos.frontdesk import effects, plans, words
+from agentos.frontdesk import effects, words
 from agentos.frontdesk.lines import cut
 from agentos.store import cards, jobs, messages, outbox, steers
 from agentos.store import plans as plan_rows
@@ -45,12 +45,10 @@ def stop_plan(connection: Connection, plan: Plan, *, at: datetime) -> list[Job] 
     if allowed(PLANS, plan.state, PlanState.dropped, by=Actor.owner):
         plan_rows.move(connection, plan.id, PlanState.dropped, by=Actor.owner, at=at)
         for card in cards.list_open(connection):
-            if card.plan_id == plan.id:
-                cards.cancel(connection, card.id or 0, at=at)
-        key = plans.key_of(plan)
-        if (shown := outbox.find_by_key(connection, key)) is not None:
-            text = words.plan_after_tap(shown.text, "drop")
-            effects.settle_shown(connection, key=key, text=text, at=at)
+            if card.plan_id == plan.id and cards.cancel(connection, card.id or 0, at=at):
+                for row in outbox.list_for_card(connection, card.id or 0):
+                    text = words.plan_after_tap(row.text, "drop")
+                    effects.settle_shown(connection, key=row.key, text=text, at=at)
         return []
     left = [job for job in jobs.list_for_plan(connection, plan.id) if may_stop(job)]
     for job in left:

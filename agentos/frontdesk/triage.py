@@ -1,4 +1,4 @@
-"""Triage: which of five a message is. One structured call to the fast model, or plain rules."""
+"""Triage: which of six a message is. One structured call to the fast model, or plain rules."""
 
 import re
 from collections.abc import Mapping

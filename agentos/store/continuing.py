@@ -58,6 +58,7 @@ def go_on(
     It waits for the other's end, however that is.
     """
     worker = runs.last_worker(connection, before.id or 0)
+    backend = worker.backend if worker is not None else before.backend
     job = Job(
         key=key,
         title=title,
@@ -66,8 +67,8 @@ def go_on(
         task_id=tasks.add(connection, task).id,
         message_id=message_id,
         conversation=conversation,
-        backend=worker.backend if worker is not None else before.backend,
-        model=before.model,
+        backend=backend,
+        model=before.model if backend == before.backend else None,
         skills=list(before.skills),
         persona=before.persona,
         project_id=before.project_id,

@@ -8,15 +8,19 @@ import pytest
 from sqlalchemy import Connection
 
 from agentos.config import Config
-from agentos.domain.states import Actor, JobState, MessageState
-from agentos.domain.talk import Message, OutboxKind
-from agentos.domain.work import Job, JobKind
+from agentos.domain.states import Actor, JobState, MessageState, PlanState
+from agentos.domain.talk import Card, CardKind, Message, OutboxKind
+from agentos.domain.work import Job, JobKind, Plan
 from agentos.engine import settling
+from agentos.frontdesk import effects, plans
 from agentos.frontdesk.commands.catalogue import MENU
+from agentos.frontdesk.plans import single_step
 from agentos.home import Home
 from agentos.standins.clock import VirtualClock
 from agentos.standins.process import StandinProcess
+from agentos.store import cards as card_rows
 from agentos.store import jobs, outbox, shown, steers
+from agentos.store import plans as plan_rows
 from agentos.store.database import Database
 from tests.desk_room import TALK, DeskRoom
 
@@ -282,3 +286,51 @@ async def test_a_new_talk_begins_with_a_summary_of_the_old_one(room: DeskRoom) -
     await room.talk("hello again")
     told = await last_prompt(room)
     assert "The one before it, in short:\n<talk>\nowner: I like figs\nagentos: Right." in told
+
+
+async def test_stop_drops_an_open_plan_and_withdraws_what_a_parked_job_asked(
+    room: DeskRoom,
+) -> None:
+    at = room.clock.now()
+    job = await under_way(room, "Bread")
+    row = Plan(
+        conversation=TALK,
+        title="A bakery",
+        request="Open one.",
+        created_at=at,
+        updated_at=at,
+        **single_step("Open a bakery").model_dump(mode="json"),
+    )
+
+    def ask(connection: Connection) -> None:
+        jobs.move(connection, job.id or 0, JobState.parked, by=Actor.engine, at=at)
+        plan = plan_rows.add(connection, row)
+        cards = (
+            (CardKind.ask, {"job_id": job.id}, "ask"),
+            (CardKind.plan, {"plan_id": plan.id}, plans.key_of(plan)),
+        )
+        for kind, about, key in cards:
+            card = Card(
+                kind=kind,
+                channel="telegram",
+                conversation=TALK,
+                question=f"{kind.value}?",
+                options=[{"key": "go", "label": "Go", "consequence": ""}],
+                created_at=at,
+                **about,
+            )
+            effects.show(connection, card, text=card.question, key=key, at=at)
+
+    await room.database.write(ask)
+    shown_again, said = await room.talk("/plan"), await room.talk("/stop all")
+    assert shown_again[-1].text == "The open plan:"
+    assert said[0].text == "Stopped: #1 Bread\nDropped 1 plan."
+    assert (await room.plan()).state is PlanState.dropped
+    assert (await room.jobs())[0].state is JobState.cancelled
+    assert await room.database.query(lambda c: card_rows.list_open(c)) == []
+    changed = [row.text for row in await room.said() if row.edits_id]
+    assert sorted(text.rpartition("\n")[2] for text in changed) == [
+        "**No longer needed.**",
+        "**✕ Dropped**",
+        "**✕ Dropped**",
+    ]

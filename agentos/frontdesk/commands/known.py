@@ -89,7 +89,7 @@ class Commands:
             asked = Asked(message, rest, at, self._zone, self._model_source)
             text = command(connection, asked)
         elif any(one.name == name for one in MENU):
-            text = f"/{name} is not there here."
+            text = f"/{name} does not work here yet. /help shows what does."
         else:
             text = f"I don't know /{cut(name, 40)}. /help shows what there is."
         if picture is None:

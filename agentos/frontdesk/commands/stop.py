@@ -57,12 +57,12 @@ def _all(connection: Connection, asked: Asked) -> str:
         if allowed(PLANS, plan.state, PlanState.dropped, by=Actor.owner):
             stopping.stop_plan(connection, plan, at=asked.at)
             dropped += 1
-    said = _stop_jobs(connection, chosen, asked) if chosen else ""
+    said = [_stop_jobs(connection, chosen, asked)] if chosen else []
     if dropped:
-        said = f"{said} Dropped {words.counted(dropped, 'plan')}.".strip()
+        said.append(f"Dropped {words.counted(dropped, 'plan')}.")
     if answers:
-        said = f"{said} Stopped answering.".strip()
-    return said or "Nothing is running."
+        said.append("Stopped answering.")
+    return "\n".join(said) or "Nothing is running."
 
 
 def _one(connection: Connection, asked: Asked) -> str:
