@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,14 +10,14 @@ import pytest
 from agentos.backends.claude_access import standin_access
 from agentos.config import Config
 from agentos.domain.states import JobState, SteerState
-from agentos.domain.work import Job, Steer
+from agentos.domain.work import Job, JobKind, Steer
 from agentos.engine.hearing import marks_in
 from agentos.home import Home
 from agentos.standins.clock import VirtualClock
 from agentos.standins.messages_control import MessagesControl
 from agentos.standins.process import StandinProcess
 from agentos.standins.script import Rule
-from agentos.store import steers
+from agentos.store import pauses, steers
 from agentos.store.database import Database
 from tests.engine_room import EngineRoom, running
 
@@ -152,6 +153,22 @@ async def test_a_backend_without_an_ear_leads_to_a_job_that_follows(room: Engine
     await say(room, blocker, "And then that.")
     await room.ended(blocker)
     assert set(await states(room, blocker)) <= {SteerState.moved, SteerState.heard}
+
+
+async def test_while_it_is_paused_nothing_new_starts_and_reminders_are_said(
+    room: EngineRoom,
+) -> None:
+    at = room.clock.now()
+    until = at + timedelta(minutes=30)
+    await room.database.write(lambda c: pauses.begin(c, until=until, at=at))
+    reminder = await room.add("Ring", kind=JobKind.reminder)
+    job = await room.add("echo", backend="echo")
+    assert (await room.ended(reminder)).state is JobState.done
+    (held,) = await room.dispatcher.explain()
+    assert held.job.id == job.id and held.words.startswith("the owner has paused it until ")
+    assert (await room.job(job.id)).state is JobState.queued
+    room.clock.advance(timedelta(minutes=31))
+    assert (await room.ended(job)).state is JobState.done
 
 
 def test_what_only_waits_in_the_line_of_a_session_was_not_taken_in(home: Home) -> None:
