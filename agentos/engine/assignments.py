@@ -73,6 +73,7 @@ def brief(
     now: datetime,
     recalled: Sequence[Recollection] = (),
     said: Sequence[Steer] = (),
+    heard: Sequence[Steer] = (),
     began_in: int | None = None,
     tools: Sequence[Tool] = (),
 ) -> Briefing:
@@ -127,12 +128,19 @@ def brief(
     turn = Turn(
         turn_id=run.token,
         prompt=prompt,
-        if_lost=past.told(lost=True) if run.session_id is not None else "",
+        if_lost=_if_lost(past, heard) if run.session_id is not None else "",
         run_id=run.id,
         transcript=str(transcript),
         folders=[str(working), str(outbox)],
     )
     return Briefing(assignment=assignment, turn=turn, artefacts=outbox, past=past)
+
+
+def _if_lost(past: Past, heard: Sequence[Steer]) -> str:
+    """What a new session has to know that takes the place of a lost one."""
+    said = [{"mark": steer.mark, "text": steer.text} for steer in heard]
+    also = render("owner_said.md.j2", said=said) if said else ""
+    return "\n\n".join(part for part in (past.told(lost=True), also) if part)
 
 
 def _system_prompt(

@@ -34,14 +34,18 @@ class Hearing:
         self._database = database
         self._clock = clock
         self._folders = _folders(home)
+        # What its session knows from runs before, for when that is lost.
+        self.before: list[Steer] = []
         # What its first prompt tells.
         self._in_prompt: list[str] = []
 
     async def left(self, *, session_id: str | None) -> list[Steer]:
         """What its prompt has to tell: all that was said and its session does not know yet."""
-        open_ = await self._database.query(
-            lambda connection: steers.list_open(connection, self._run.job_id)
+        said = await self._database.query(
+            lambda connection: steers.list_for_job(connection, self._run.job_id)
         )
+        self.before = [steer for steer in said if steer.state is SteerState.heard]
+        open_ = [steer for steer in said if steer.state in steers.OPEN]
         if not open_:
             return []
         told = {steer.mark for steer in open_ if steer.run_id is not None}
@@ -50,6 +54,7 @@ class Hearing:
             files = await asyncio.to_thread(_files_of, session_id, self._folders)
             known = await asyncio.to_thread(marks_in, files, told)
         left = [steer for steer in open_ if steer.mark not in known]
+        self.before += [steer for steer in open_ if steer.mark in known]
         heard = [steer for steer in open_ if steer.mark in known]
         await self._database.write(
             lambda connection: self._begin(connection, heard, left), tell=False

@@ -286,6 +286,7 @@ class Supervisor:
             now=self._clock.now(),
             recalled=recalled,
             said=said,
+            heard=self._hearing.before,
             began_in=began_in,
             tools=self._memory.tools,
         )

@@ -21,6 +21,13 @@ _OPEN = Prepared(
     .order_by(STEER.c.id)
 )
 
+_ALL = Prepared(
+    select(STEER)
+    .where(STEER.c.job_id == bindparam("job_id", type_=STEER.c.job_id.type))
+    .order_by(STEER.c.id)
+)
+OPEN = (SteerState.waiting, SteerState.told)
+
 
 def add(
     connection: Connection,
@@ -53,8 +60,7 @@ def list_open(connection: Connection, job_id: int) -> list[Steer]:
 
 def list_for_job(connection: Connection, job_id: int) -> list[Steer]:
     """All that was said to a job, in order."""
-    statement = select(STEER).where(STEER.c.job_id == job_id).order_by(STEER.c.id)
-    return rows.fetch(connection, Steer, statement)
+    return _ALL.fetch(connection, Steer, {"job_id": job_id})
 
 
 def tell(connection: Connection, steers: Collection[Steer], *, run_id: int) -> None:
