@@ -208,6 +208,7 @@ async def _wired(
         model_source=access.source,
         memory=memory,
         outlook=engine.outlook,
+        steered=engine.dispatcher.steered,
     )
     terminal = TerminalChannel(database, clock=clock, reception=desk)
     channels[terminal.name] = terminal

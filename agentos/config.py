@@ -33,6 +33,7 @@ from agentos.settings import (
     Retention,
     Standins,
     Store,
+    Talk,
     Telegram,
     Voice,
 )
@@ -51,6 +52,7 @@ class Config(BaseSettings):
     telegram: Telegram = Field(default_factory=Telegram)
     models: Models = Field(default_factory=Models)
     engine: Engine = Field(default_factory=Engine)
+    talk: Talk = Field(default_factory=Talk)
     capacity: Capacity = Field(default_factory=Capacity)
     claude: Claude = Field(default_factory=Claude)
     backends: Backends = Field(default_factory=Backends)

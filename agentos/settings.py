@@ -95,6 +95,13 @@ class Engine(_Section):
     template_slots: int = Field(default=1, ge=0)
 
 
+class Talk(_Section):
+    """How messages are taken."""
+
+    # Messages that follow each other within this time are one. 0 takes each by itself.
+    debounce_seconds: float = Field(default=1.0, ge=0, le=10)
+
+
 Share = Annotated[float, Field(gt=0, le=1)]
 Tokens = Annotated[int, Field(ge=0)]
 

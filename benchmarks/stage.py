@@ -42,6 +42,8 @@ def variables(home: Home, *, bot_url: str, model_url: str, **more: str) -> dict[
         "AGENTOS_TELEGRAM__BASE_URL": bot_url,
         "AGENTOS_TELEGRAM__OWNER_ID": str(OWNER_ID),
         "AGENTOS_CLAUDE__BASE_URL": model_url,
+        # Each message is counted by its own answer.
+        "AGENTOS_TALK__DEBOUNCE_SECONDS": "0",
         **more,
     }
 

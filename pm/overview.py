@@ -92,6 +92,8 @@ class _Writer:
             lines[0] = bold("agentos is ending") + ": nothing new starts"
         if status["daemon"]:
             lines += self._slots(slots)
+        if status["paused"]:
+            lines += self._wrapped(f"No new work starts: {status['paused']}", colour=_YELLOW)
         if status["machine"]:
             lines += self._wrapped(f"{status['machine']}: only urgent work starts", colour=_YELLOW)
         return [*lines, *self._lanes()]

@@ -22,6 +22,7 @@ def environment(home: Home, **more: str) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "AGENTOS_HOME": str(home.root),
         "AGENTOS_OWNER__TIMEZONE": "Europe/Berlin",
+        "AGENTOS_TALK__DEBOUNCE_SECONDS": "0",
         "HOME": str(home.root),
         **more,
     }

@@ -95,7 +95,9 @@ class DeskRoom(AbstractAsyncContextManager["DeskRoom"]):
         memory: MemoryRoom | None = None,
     ) -> None:
         self.database, self.clock, self.home = database, clock, home
-        self.config = config or Config.model_validate({"owner": {"timezone": "Europe/Berlin"}})
+        self.config = config or Config.model_validate(
+            {"owner": {"timezone": "Europe/Berlin"}, "talk": {"debounce_seconds": 0}}
+        )
         self.channel = PlainChannel()
         self._memory = memory
         self.model = MessagesControl(url)

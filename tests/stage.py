@@ -261,6 +261,8 @@ def _environment(home: Home, far: FarEnds) -> dict[str, str]:
         "AGENTOS_TELEGRAM__OWNER_ID": OWNER_ID,
         "AGENTOS_CLAUDE__BASE_URL": far.messages.url,
         "AGENTOS_ENGINE__TICK_SECONDS": "1",
+        # Who tests quick messages in a row sets a pause; all others need not wait.
+        "AGENTOS_TALK__DEBOUNCE_SECONDS": "0",
         # A machine that is busy with tests must not keep work from starting.
         "AGENTOS_CAPACITY__MOST_LOAD": "1000",
         "AGENTOS_STANDINS__CLOCK": "true",

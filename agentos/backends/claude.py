@@ -70,7 +70,7 @@ class ClaudeBackend:
         # Uses of tools that have been told, and what a turn that runs was told, by their ids.
         self._told: set[str] = set()
         self._telling = asyncio.Condition()
-        self._nudges: set[str] = set()
+        self._nudges: dict[str, str] = {}
         self._bill = claude_outcome.Bill()
 
     async def open(self, assignment: Assignment) -> None:
@@ -102,12 +102,12 @@ class ClaudeBackend:
             except Exception as second:  # noqa: BLE001
                 yield outcome.broken(self._complaint(second))
 
-    async def nudge(self, text: str) -> bool:
+    async def nudge(self, text: str, *, nudge_id: str = "") -> bool:
         """The CLI takes it in before its next request to the model."""
         if self._client is None or not self._in_turn:
             return False
         message_id = str(uuid.uuid4())
-        self._nudges.add(message_id)
+        self._nudges[message_id] = nudge_id
         await self._client.query(_as_written(text, message_id=message_id))
         return True
 
@@ -241,7 +241,9 @@ class ClaudeBackend:
             if opened := self._opened():
                 yield opened
             if isinstance(message, ResultMessage):
-                ended = outcome.ended(message)
+                taken = set(message.user_message_uuids or ())
+                heard = [told for uuid_, told in self._nudges.items() if told and uuid_ in taken]
+                ended = outcome.ended(message).model_copy(update={"heard": heard})
                 await self._call_off(message)
                 yield ended
                 return
@@ -267,7 +269,7 @@ class ClaudeBackend:
         What the session is told in its last request starts a turn of its own after the result.
         """
         self._in_turn = False
-        left = self._nudges - set(result.user_message_uuids or ())
+        left = set(self._nudges) - set(result.user_message_uuids or ())
         self._nudges.clear()
         client = self._client
         if not left or client is None:

@@ -112,7 +112,7 @@ class CliBackend:
                             yield one
                 return
 
-    async def nudge(self, text: str) -> bool:
+    async def nudge(self, text: str, *, nudge_id: str = "") -> bool:
         """False: a CLI that is run once a turn listens only at its start."""
         return False
 

@@ -57,7 +57,7 @@ class EchoBackend:
                 return
         yield TurnEnded(turn_id=turn.turn_id, text=turn.prompt)
 
-    async def nudge(self, text: str) -> bool:
+    async def nudge(self, text: str, *, nudge_id: str = "") -> bool:
         """It has no ear for it."""
         return False
 

@@ -84,7 +84,7 @@ class GeminiBackend:
             if not whole:  # cut short: what it started ends with it
                 await self._stop()
 
-    async def nudge(self, text: str) -> bool:
+    async def nudge(self, text: str, *, nudge_id: str = "") -> bool:
         """False: it takes a second word while a turn runs as the end of that turn."""
         return False
 

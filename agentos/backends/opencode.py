@@ -83,7 +83,7 @@ class OpencodeBackend:
             if not whole:  # cut short: what it started ends with it
                 await self._stop()
 
-    async def nudge(self, text: str) -> bool:
+    async def nudge(self, text: str, *, nudge_id: str = "") -> bool:
         """It takes it in before its next request to the model."""
         if self._server is None or not self._busy:
             return False

@@ -163,6 +163,7 @@ def _environment(home: Home, *, base: Mapping[str, str], bot: str, messages: str
         "AGENTOS_TELEGRAM__OWNER_ID": _OWNER_ID,
         "AGENTOS_CLAUDE__BASE_URL": messages,
         "AGENTOS_STANDINS__CLOCK": "true",
+        "AGENTOS_TALK__DEBOUNCE_SECONDS": "0",
         # The clock is moved, and what is told here is nobody's to be remembered.
         "AGENTOS_MEMORY__CAPTURE": "false",
         "AGENTOS_MEMORY__EMBEDDER": "",

@@ -105,6 +105,8 @@ class Nudge(_Frame):
 
     frame: Literal["nudge"] = "nudge"
     text: str
+    # Names it in the end of the turn that took it in.
+    nudge_id: str = ""
 
 
 class Answered(_Frame):
@@ -233,6 +235,8 @@ class TurnEnded(_Frame):
     usage: TurnUsage = Field(default_factory=TurnUsage)
     # How much of its context the session fills now; None where a backend does not tell.
     session_tokens: int | None = None
+    # The nudges that it has taken in; None where a backend does not tell.
+    heard: list[str] | None = None
     failure: Failure | None = None
     problem: str = ""
     # For rate_limited, when the far end told it: seconds until it can be tried again.

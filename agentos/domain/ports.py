@@ -56,8 +56,11 @@ class Backend(Protocol):
         """
         ...
 
-    async def nudge(self, text: str) -> bool:
-        """Tell the session something while a turn runs; False when this backend cannot."""
+    async def nudge(self, text: str, *, nudge_id: str = "") -> bool:
+        """Tell the session something while a turn runs; False when this backend cannot.
+
+        One that can say which of them a turn has taken in names them by their ids in its TurnEnded.
+        """
         ...
 
     async def close(self) -> None:

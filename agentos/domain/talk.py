@@ -73,6 +73,8 @@ class Message(Row, table=True):
     triaged_by: str | None = Field(default=None, max_length=100)
     # The channel's id of a half-written answer on the screen; the final one edits it.
     preview_external_id: str | None = Field(default=None, max_length=200)
+    # A quick message that is one with this later one, and is handled with it.
+    merged_into: int | None = Field(default=None, index=True)
     received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     handled_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
 

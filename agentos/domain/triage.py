@@ -1,13 +1,15 @@
-"""What a message is: one of five, each with what is needed to act on it.
+"""What a message is: one of six, each with what is needed to act on it.
 
 What a model should write into each field stands in its prompt (`triage.md.j2`), once: the schema is
 sent with every message, and each word in it is paid for every time.
 """
 
 from datetime import datetime
+from enum import StrEnum, auto
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from agentos.domain.work import TaskKind
 
@@ -32,6 +34,27 @@ class QuickWork(_Outcome):
     title: Line
     kind: TaskKind
     prompt: Prose
+    # The job that it goes on from, in its session, with its result and files; 0 for none. Not asked
+    # of a model: that says `steer`, for a job that has ended, too.
+    continues: SkipJsonSchema[int] = 0
+
+
+class How(StrEnum):
+    """What a word about a job wants of it."""
+
+    add = auto()  # its session hears it while it works
+    after = auto()  # it is done when the job has ended
+    instead = auto()  # the job is stopped, and this takes its place
+    stop = auto()
+
+
+class Steer(_Outcome):
+    """About a job that is under way, or one that was."""
+
+    outcome: Literal["steer"]
+    job: int
+    how: How
+    text: str = Field(default="", max_length=8000)
 
 
 class BigWork(_Outcome):
@@ -65,7 +88,9 @@ class Defer(_Outcome):
         return at
 
 
-Outcome = Annotated[Respond | QuickWork | BigWork | Clarify | Defer, Field(discriminator="outcome")]
+Outcome = Annotated[
+    Respond | QuickWork | BigWork | Clarify | Defer | Steer, Field(discriminator="outcome")
+]
 
 
 class Triage(BaseModel):

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from agentos.config import Config
 from agentos.domain.cards import told as shown_to_worker
 from agentos.domain.frames import Access, Assignment, Tool, Turn
-from agentos.domain.work import Job, Run, Worker
+from agentos.domain.work import Job, Run, Steer, Worker
 from agentos.engine.attempts import Deeds, deeds
 from agentos.engine.consulting import Told
 from agentos.engine.handover import Past, past_of
@@ -19,7 +19,7 @@ from agentos.home import Home
 from agentos.memory.recollection import Recollection
 from agentos.prompts import render
 from agentos.skills import load
-from agentos.store import artefacts, jobs
+from agentos.store import artefacts, continuing, jobs
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,10 @@ class Briefing:
     past: Past
 
 
-def look_back(connection: Connection, run: Run, worker: Worker) -> tuple[list[Needed], Past]:
-    """What the jobs that this one needed have left, and what is known of its worker."""
+def look_back(connection: Connection, run: Run, worker: Worker) -> tuple[list[Needed], Past, int]:
+    """What the jobs that this one needed have left, what is known of its worker, and the job in
+    whose folder its session began.
+    """
     needs = [
         Needed(
             job_id=needed.id or 0,
@@ -57,7 +59,8 @@ def look_back(connection: Connection, run: Run, worker: Worker) -> tuple[list[Ne
         )
         for needed in jobs.needs_of(connection, run.job_id)
     ]
-    return needs, past_of(connection, worker)
+    began_in = continuing.root_of(connection, jobs.get(connection, run.job_id))
+    return needs, past_of(connection, worker), began_in
 
 
 def brief(
@@ -72,6 +75,9 @@ def brief(
     now: datetime,
     told: Told,
     recalled: Sequence[Recollection] = (),
+    said: Sequence[Steer] = (),
+    heard: Sequence[Steer] = (),
+    began_in: int | None = None,
     tools: Sequence[Tool] = (),
 ) -> Briefing:
     """Put together all that a run needs. Reads files: not for the daemon's loop.
@@ -80,13 +86,18 @@ def brief(
     """
     folder = home.job_folder(run.job_id)
     outbox, transcript = folder / "artefacts", folder / "transcript.jsonl"
-    working = home.root / "workers" / worker.name if worker.persistent else folder / "work"
+    working = home.root / "workers" / worker.name
+    if not worker.persistent:
+        # A session is resumed where it began.
+        working = home.job_folder(began_in or run.job_id) / "work"
     for each in (outbox, working):
         each.mkdir(parents=True, exist_ok=True)
     assignment = Assignment(
         backend=worker.backend,
         model=run.model or worker.model,
-        system_prompt=_system_prompt(job, worker, working, config=config, home=home, now=now),
+        system_prompt=_system_prompt(
+            job, worker, working, outbox, config=config, home=home, now=now
+        ),
         access=Access.work,
         working_folder=str(working),
         session_id=run.session_id,
@@ -94,16 +105,24 @@ def brief(
         tools=list(tools),
     )
     prompt = _task_prompt(
-        job, run, needs, outbox=outbox, transcript=transcript, told=told, recalled=recalled
+        job,
+        run,
+        needs,
+        outbox=outbox,
+        transcript=transcript,
+        told=told,
+        recalled=recalled,
+        said=said,
     )
     if run.session_id is None and past.summary:
         prompt = f"{past.told(lost=False)}\n\n{prompt}"
-    if_lost = past.told(lost=True) if run.session_id is not None else ""
+    if_lost = _if_lost(past, heard) if run.session_id is not None else ""
     if told.answers:
         answers = render("answers.md.j2", answers=shown_to_worker(told.answers), artefacts=outbox)
         if run.session_id is not None and told.was_in_order:
             # It knows its task; only a new session has to be told that first.
-            prompt, if_lost = answers, f"{if_lost}\n\n{prompt}".strip()
+            also = _said_meanwhile(said)
+            prompt, if_lost = f"{answers}\n\n{also}".strip(), f"{if_lost}\n\n{prompt}".strip()
         else:
             prompt = f"{prompt}\n\n{answers}"
     turn = Turn(
@@ -128,6 +147,7 @@ def _task_prompt(
     transcript: Path,
     told: Told,
     recalled: Sequence[Recollection],
+    said: Sequence[Steer],
 ) -> str:
     """The task, with what it builds on and what was tried before."""
     return render(
@@ -146,6 +166,7 @@ def _task_prompt(
             for need in needs
         ],
         recalled=list(recalled),
+        said=[{"mark": steer.mark, "text": steer.text} for steer in said],
         artefacts=str(outbox),
         attempt=run.number,
         # What was parked in order was not interrupted.
@@ -154,13 +175,32 @@ def _task_prompt(
     )
 
 
+def _if_lost(past: Past, heard: Sequence[Steer]) -> str:
+    """What a new session has to know that takes the place of a lost one."""
+    parts = (past.told(lost=True), _said_meanwhile(heard))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _said_meanwhile(steers: Sequence[Steer]) -> str:
+    """What the owner has told the job beside its task; empty when that was nothing."""
+    said = [{"mark": steer.mark, "text": steer.text} for steer in steers]
+    return render("owner_said.md.j2", said=said) if said else ""
+
+
 def _system_prompt(
-    job: Job, worker: Worker, working: Path, *, config: Config, home: Home, now: datetime
+    job: Job,
+    worker: Worker,
+    working: Path,
+    outbox: Path,
+    *,
+    config: Config,
+    home: Home,
+    now: datetime,
 ) -> str:
     names = dict.fromkeys([*worker.skills, *job.skills])
     skills = [(name, load(home, name).text) for name in names]
     # A persistent worker's session outlives the job, so its folder comes with each task.
-    artefacts = "named in each task" if worker.persistent else str(working.parent / "artefacts")
+    artefacts = "named in each task" if worker.persistent else str(outbox)
     return render(
         "worker.md.j2",
         soul=_read(home, "SOUL.md"),

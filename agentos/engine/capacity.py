@@ -12,7 +12,7 @@ from agentos.domain.capacity import Pool, Span
 from agentos.engine.lanes import Limits, Supply
 from agentos.engine.routes import Routes
 from agentos.settings import Capacity
-from agentos.store import jobs, pools, usage
+from agentos.store import jobs, pauses, pools, usage
 
 WINDOW = timedelta(minutes=5)
 
@@ -63,7 +63,18 @@ def survey(
         depth=jobs.count_ready(connection, now=now, limit=deep) if limits.window_tokens else 0,
         strain=strain,
         draining=draining,
+        paused=_paused(connection, now=now, zone=zone),
     )
+
+
+def _paused(connection: Connection, *, now: datetime, zone: ZoneInfo) -> str:
+    """That the owner has paused it, and until when; empty when not."""
+    pause = pauses.find(connection, now=now)
+    if pause is None:
+        return ""
+    if pause.until is None:
+        return "the owner has paused it, until /resume"
+    return f"the owner has paused it until {shown(pause.until, now=now, zone=zone)}"
 
 
 def levels(known: Sequence[Pool], capacity: Capacity, *, now: datetime) -> list[Level]:

@@ -15,7 +15,7 @@ from agentos.engine.capacity import limits_of, next_reset, survey
 from agentos.engine.choosing import choose_worker, must_wait, takes_jobs
 from agentos.engine.lanes import Choice, Held, Limits, Supply, Under, barred, choose, detour
 from agentos.engine.routes import Routes
-from agentos.store import jobs, pools, runs, tasks, workers
+from agentos.store import jobs, pauses, pools, runs, tasks, workers
 
 # How far down the queue one look goes; the next look follows at the next commit.
 _LOOK_AHEAD = 50
@@ -169,7 +169,9 @@ class Claims:
     def _next_due(self, connection: Connection, *, at: datetime) -> datetime | None:
         reset = next_reset(pools.list_all(connection), self._config.capacity, now=at)
         due = jobs.next_due(connection, now=at)
-        return min((each for each in (due, reset) if each is not None), default=None)
+        pause = pauses.find(connection, now=at)
+        moments = (due, reset, pause.until if pause is not None else None)
+        return min((each for each in moments if each is not None), default=None)
 
     def _claim_all(
         self, connection: Connection, chosen: list[Job], supply: Supply, *, at: datetime
@@ -226,7 +228,9 @@ class Claims:
     def _session_of(self, connection: Connection, job: Job) -> str | None:
         assert job.id is not None
         if not job.attempts:
-            return None
+            if job.continues_id is None:
+                return None
+            return runs.last_session(connection, job.continues_id, backend=job.backend)
         return runs.last_session(connection, job.id, backend=job.backend)
 
     def _claim(

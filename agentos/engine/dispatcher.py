@@ -81,6 +81,12 @@ class Dispatcher:
         """What each live job does now, in plain words, by job id."""
         return {supervisor.run.job_id: supervisor.doing for supervisor, _ in self._live.values()}
 
+    def steered(self, job_id: int) -> None:
+        """The owner has said something to a job: what runs it hears it now, else it waits."""
+        for supervisor, _ in self._live.values():
+            if supervisor.run.job_id == job_id:
+                supervisor.steered()
+
     def poke(self, job_id: int) -> None:
         """Kill what runs a job and have it resumed at once. Raises WrongState when nothing does."""
         for supervisor, _ in self._live.values():

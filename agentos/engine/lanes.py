@@ -21,6 +21,7 @@ class Hold(StrEnum):
     """What keeps a job that is due and has all it needs from starting."""
 
     draining = auto()
+    paused = auto()
     backend_rests = auto()
     pool = auto()
     machine = auto()
@@ -83,6 +84,8 @@ class Supply:
     # Why the machine takes urgent work only; empty when it does not mind.
     strain: str = ""
     draining: bool = False
+    # That the owner has paused it, and until when; empty when not.
+    paused: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,8 @@ def holds(job: Job, *, under: Under, supply: Supply, limits: Limits) -> Held | N
     """What holds this job back now, or None when it may start."""
     urgent = job.lane == Lane.urgent
     backend = detour(job, supply) or job.backend
+    if supply.paused:
+        return Held(job, Hold.paused, supply.paused)
     if supply.draining:
         return Held(job, Hold.draining, "the daemon is ending; it goes on after the next start")
     if backend in supply.resting:
@@ -178,7 +183,7 @@ def barred(*, under: Under, supply: Supply, limits: Limits) -> Barred:
 
 def _last_lane(under: Under, supply: Supply, limits: Limits) -> Lane | None:
     """The last lane of which anything can start."""
-    if supply.draining or under.running > limits.slots:
+    if supply.draining or supply.paused or under.running > limits.slots:
         return None
     used, window = supply.window_used + under.tokens, limits.window_tokens
     only_urgent = (

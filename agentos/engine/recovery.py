@@ -15,6 +15,7 @@ from agentos.domain.states import Actor, JobState, RunState
 from agentos.domain.work import Job, Run
 from agentos.engine.attempts import last_frame
 from agentos.engine.collecting import collect
+from agentos.engine.hearing import heard_by
 from agentos.engine.settling import Ending, queue_again, release, settle
 from agentos.home import Home
 from agentos.store import jobs, outbox, runs, workers
@@ -70,6 +71,7 @@ def settle_ended(
             usage=ended.usage,
             session_id=run.session_id,
             session_tokens=ended.session_tokens,
+            heard=heard_by(connection, run, ended, home=home),
         )
         found = collect(folder / "artefacts")
         settle(connection, run, ending, found=found, at=at, config=config)

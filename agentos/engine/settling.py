@@ -21,6 +21,7 @@ from agentos.domain.work import Artefact, Job, Run, Worker
 from agentos.engine import retrying
 from agentos.engine.capacity import shown
 from agentos.engine.collecting import Collection
+from agentos.engine.following import end_steers
 from agentos.store import (
     artefacts,
     cards,
@@ -52,6 +53,8 @@ class Ending:
     session_tokens: int | None = None
     # The session that was to be resumed was gone: a fresh one has begun.
     session_lost: bool = False
+    # The marks of what the owner said meanwhile, and the session has taken in.
+    heard: frozenset[str] = frozenset()
 
 
 def settle(
@@ -83,6 +86,23 @@ def settle(
         at=at,
     )
     _record_usage(connection, job, run, worker, ending, at=at)
+    state = _move_on(connection, job, run, worker, ending, found, at=at, config=config)
+    end_steers(connection, job, state, heard=ending.heard, at=at)
+    return state
+
+
+def _move_on(
+    connection: Connection,
+    job: Job,
+    run: Run,
+    worker: Worker,
+    ending: Ending,
+    found: Collection,
+    *,
+    at: datetime,
+    config: Config,
+) -> JobState:
+    """The job's next state, and what is to be said of it."""
     if job.state is not JobState.running:
         return job.state  # it was cancelled meanwhile; that has been said by who did it
     match ending.state:

@@ -27,6 +27,7 @@ from agentos.engine.assignments import Briefing, brief, look_back
 from agentos.engine.collecting import NOTHING, Collection, collect
 from agentos.engine.consulting import Consulting
 from agentos.engine.forks import ForkServer
+from agentos.engine.hearing import Hearing
 from agentos.engine.notes import Notes
 from agentos.engine.place import Place
 from agentos.engine.settling import Ending, settle
@@ -79,6 +80,7 @@ class Supervisor:
             title=f"job {run.job_id}",
         )
         self._watch = self._new_watch(timedelta(seconds=job.timeout_seconds), warns=True)
+        self._hearing = Hearing(run, database=database, clock=clock, home=home)
         notes = Notes(
             run,
             worker=worker,
@@ -92,6 +94,7 @@ class Supervisor:
             notes=notes,
             on_safe_point=self._end_if_draining,
             answer=self._answer,
+            fresh=self._hearing.fresh,
         )
         self._cancelled = False
         self._stopping = False
@@ -125,6 +128,10 @@ class Supervisor:
         self._draining = True
         if self._turns.is_safe:
             self._end_if_draining()
+
+    def steered(self) -> None:
+        """The owner has said something to the job: it hears that now."""
+        self._turns.steered()
 
     def poke(self) -> None:
         """End it, to be resumed at once."""
@@ -232,7 +239,7 @@ class Supervisor:
             ended = await self._take(briefing.assignment, turn, watch=watch, must_resume=True)
             summary, used = ended.text.strip()[: handover.LONGEST_SUMMARY], ended.usage
             if ended.failure in _NOT_NOW:
-                raise _over_with(ended)
+                raise RunOver.of(ended)
         except RunOver as over:
             if self._ended_for or over.failure in _NOT_NOW:
                 raise
@@ -261,10 +268,11 @@ class Supervisor:
         self._watch.lengthen(timedelta(seconds=now - began), now=now)
 
     async def _brief(self) -> Briefing:
-        needs, past = await self._database.query(
+        needs, past, began_in = await self._database.query(
             lambda connection: look_back(connection, self.run, self.worker)
         )
         told = await self._consulting.told()
+        said = await self._hearing.left(session_id=self.run.session_id)
         recalled = await self._memory.recall()
         return await asyncio.to_thread(
             brief,
@@ -278,6 +286,9 @@ class Supervisor:
             now=self._clock.now(),
             told=told,
             recalled=recalled,
+            said=said,
+            heard=self._hearing.before,
+            began_in=began_in,
             tools=self._consulting.tools,
         )
 
@@ -319,6 +330,7 @@ class Supervisor:
             usage=ended.usage,
             session_id=self._turns.session_id,
             session_tokens=ended.session_tokens,
+            heard=self._hearing.heard(ended),
             session_lost=self._turns.lost,
         )
 
@@ -381,16 +393,6 @@ class Supervisor:
                 problem=ending.problem or None,
             )
             return
-
-
-def _over_with(ended: TurnEnded) -> RunOver:
-    told = ended.retry_after_seconds
-    return RunOver(
-        RunState.failed,
-        ended.problem,
-        failure=ended.failure,
-        retry_after=timedelta(seconds=told) if told is not None else None,
-    )
 
 
 def _let_go(done: asyncio.Future[T]) -> None:

@@ -31,12 +31,14 @@ from agentos.engine.children import Child
 from agentos.engine.doing import Doing
 from agentos.engine.notes import Notes
 from agentos.engine.watch import Due, Watch
+from agentos.errors import StoreUnusable
 from agentos.prompts import render
 
 log = logs.get(__name__)
 # What lies in the pipe is heard before anything is said to be silent: we may have slept ourselves.
 _LAST_LISTEN_SECONDS = 1.0
 _NUDGE_SECONDS = 1.0
+_TELL_SECONDS = 10.0
 _OUTSIDE_TOOLS = frozenset({"WebFetch", "WebSearch"})
 _FETCHES = re.compile(r"https?:|ftp:|\b(?:curl|wget|requests|urllib|httpx|fetch)\b")
 
@@ -58,6 +60,17 @@ class RunOver(Exception):
         self.failure = failure
         self.retry_after = retry_after
 
+    @classmethod
+    def of(cls, ended: TurnEnded) -> "RunOver":
+        """Because a turn ended with a failure."""
+        told = ended.retry_after_seconds
+        return cls(
+            RunState.failed,
+            ended.problem,
+            failure=ended.failure,
+            retry_after=timedelta(seconds=told) if told is not None else None,
+        )
+
 
 class Turns:
     """The turns of one run, and what is known of them while they go on."""
@@ -69,10 +82,12 @@ class Turns:
         notes: Notes,
         on_safe_point: Callable[[], None],
         answer: Callable[[Asked], Awaitable[Answered]] | None = None,
+        fresh: Callable[[], Awaitable[list[Nudge]]] | None = None,
     ) -> None:
         """`on_safe_point` is called each time when the last tool that was under way is back.
 
-        `answer` answers what the session's tools ask of us.
+        `answer` answers what the session's tools ask of us; `fresh` brings what the owner has said
+        since the turn began.
         """
         self._doing = Doing("starting")
         self.session_id = session_id
@@ -87,6 +102,11 @@ class Turns:
         self._notes = notes
         self._on_safe_point = on_safe_point
         self._answer = answer
+        self._fresh = fresh
+        # The owner has said something that this run has not been told.
+        self._to_tell = False
+        self._telling = asyncio.Lock()
+        self._child: Child | None = None
         self._answering: set[asyncio.Task[None]] = set()
         # Whether the session may have read what others wrote.
         self.read_outside = False
@@ -120,6 +140,7 @@ class Turns:
 
         With `must_resume`, a session that is gone ends it, too.
         """
+        self._child = None if must_resume else child
         while True:
             frame = await self._next(child, watch)
             match frame:
@@ -144,13 +165,39 @@ class Turns:
                     self.spent = frame.usage
                 case Asked():
                     self._send_answer(child, frame)
-                case TextDelta() | Heartbeat():
+                case Heartbeat():
+                    # Where it was said to another daemon, nobody has told us.
+                    self._to_tell = True
+                case TextDelta():
                     pass
                 case _:
                     assert_never(frame)
             self._model_spoke |= isinstance(frame, Spent | TextDelta | ToolStarted)
             await self._hurry(child, watch)
+            await self._tell()
             self._notes.alive()
+
+    def steered(self) -> None:
+        """The owner has said something to this job."""
+        self._to_tell = True
+        if self._child is not None and self._model_spoke:
+            # A tool may be under way for long; the session hears of it all the same.
+            telling = asyncio.create_task(self._tell())
+            self._answering.add(telling)
+            telling.add_done_callback(self._answered)
+
+    async def _tell(self) -> None:
+        """Tell the session what the owner has said, once the model has said its first word."""
+        if not self._to_tell or not self._model_spoke or self._fresh is None:
+            return
+        async with self._telling:
+            self._to_tell = False
+            if (child := self._child) is None:
+                return
+            with suppress(TimeoutError, StoreUnusable):  # what is not heard is not lost
+                async with asyncio.timeout(_TELL_SECONDS):
+                    for nudge in await self._fresh():
+                        await child.send(nudge)
 
     def _send_answer(self, child: Child, asked: Asked) -> None:
         """Answer behind the turn, which goes on being heard meanwhile."""

@@ -38,6 +38,8 @@ class _Talk:
 
     session: Session
     system_prompt: str
+    # It has answered, and so the rows know its session: when they no longer do, a new talk begins.
+    answered: bool = False
     # The memories that this session was given: it has them still.
     given: set[int] = field(default_factory=set)
 
@@ -108,12 +110,19 @@ class Chat:
         session = talk.session
         known = session.session_id
         news = unknown_to(talk.given, recalled)
-        since = Said(worker.knows_message_id, worker.knows_outbox_id) if known else None
-        prompt, upto = await self._prompt(message, intake, since=since, recalled=news)
+        # A new talk begins with a summary of the one before it, and not with all that was said.
+        summary = "" if known else worker.summary
+        since = None
+        if known or summary:
+            since = Said(worker.knows_message_id, worker.knows_outbox_id)
+        prompt, upto = await self._prompt(
+            message, intake, since=since, recalled=news, summary=summary
+        )
         ended = await session.turn(prompt, timeout=patience, on_text=preview.show)
         forgot = known is not None and session.lost and session.session_id != known
         if ended.failure is None:
             talk.given.update(one.memory_id for one in news)
+            talk.answered = True
         if not forgot or ended.failure is not None:
             return ended, upto
         # The session was gone, and the one in its place was not told what had been said before.
@@ -129,6 +138,7 @@ class Chat:
         *,
         since: Said | None,
         recalled: Sequence[Recollection],
+        summary: str = "",
     ) -> tuple[str, Said]:
         around = await look_around(
             message,
@@ -139,24 +149,25 @@ class Chat:
             since=since,
         )
         around = replace(around, recalled=list(recalled))
-        return self.turn_prompt(message, intake, around, fresh=since is None), around.upto
+        prompt = self.turn_prompt(message, intake, around, fresh=since is None, summary=summary)
+        return prompt, around.upto
 
     def system_prompt(self, home: Home, *, owner_name: str) -> str:
         """What a session is told at its start. Reads files."""
         return system_prompt_of(home, owner_name=owner_name)
 
     def turn_prompt(
-        self, message: Message, intake: Intake, around: Surroundings, *, fresh: bool
+        self, message: Message, intake: Intake, around: Surroundings, *, fresh: bool, summary: str
     ) -> str:
         """What it is told for one message."""
-        return turn_prompt(intake, around, fresh=fresh)
+        return turn_prompt(intake, around, fresh=fresh, summary=summary)
 
     async def _worker(self, conversation: str) -> Worker:
         at = self._clock.now()
         model = self._config.models.work
         return await self._database.write(
             lambda connection: workers.desk(
-                connection, f"{self.prefix}-{conversation}"[:200], model=model, at=at
+                connection, workers.desk_name(conversation, kind=self.prefix), model=model, at=at
             )
         )
 
@@ -166,6 +177,10 @@ class Chat:
             self.system_prompt, self._home, owner_name=self._config.owner.name
         )
         talk = self._talks.get(conversation)
+        if talk is not None and talk.answered and worker.session_id is None:
+            await talk.session.close()
+            del self._talks[conversation]
+            talk = None
         if talk is not None and talk.system_prompt == system_prompt:
             return talk
         if talk is not None:
@@ -181,7 +196,8 @@ class Chat:
         )
         session = self._sessions.open(assignment, title="chat")
         given = talk.given if talk is not None else set()
-        self._talks[conversation] = _Talk(session, system_prompt, given)
+        answered = talk is not None and talk.answered
+        self._talks[conversation] = _Talk(session, system_prompt, answered, given)
         return self._talks[conversation]
 
 
@@ -196,11 +212,12 @@ def system_prompt_of(home: Home, *, owner_name: str) -> str:
     )
 
 
-def turn_prompt(intake: Intake, around: Surroundings, *, fresh: bool) -> str:
+def turn_prompt(intake: Intake, around: Surroundings, *, fresh: bool, summary: str = "") -> str:
     """What the chat reads for one message."""
     return render(
         "chat_turn.md.j2",
         fresh=fresh,
+        summary=summary,
         recalled=around.recalled,
         talk=around.talk,
         work=around.work,

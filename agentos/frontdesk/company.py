@@ -48,7 +48,13 @@ class CompanyChat(Chat):
         return render("guest.md.j2", owner_name=owner_name, soul=read_owner_file(home, "SOUL.md"))
 
     def turn_prompt(
-        self, message: Message, intake: Intake, around: Surroundings, *, fresh: bool
+        self,
+        message: Message,
+        intake: Intake,
+        around: Surroundings,
+        *,
+        fresh: bool,
+        summary: str,
     ) -> str:
         """What it is told for one message: the talk of this conversation, and the message."""
         return render(

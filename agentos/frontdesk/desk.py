@@ -6,8 +6,9 @@ commands, taps and acknowledgements do not wait for them.
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -21,18 +22,14 @@ from agentos.domain.work import Plan
 from agentos.engine.outlook import Outlook
 from agentos.engine.sessions import Sessions
 from agentos.errors import StoreUnusable
-from agentos.frontdesk import (
-    closing,
-    commands,
-    effects,
-    memory_commands,
-    nights,
-    presses,
-    taps,
-    words,
-)
+from agentos.frontdesk import closing, effects, memory_commands, nights, presses, taps, words
+from agentos.frontdesk.bursts import Line
+from agentos.frontdesk.commands import catalogue
+from agentos.frontdesk.commands.known import Commands
+from agentos.frontdesk.commands.picture import draw
 from agentos.frontdesk.errands import Errands, Resting
 from agentos.frontdesk.handling import Handling
+from agentos.frontdesk.intake import folder_of
 from agentos.frontdesk.watching import Watching
 from agentos.home import Home
 from agentos.memory.room import MemoryRoom
@@ -62,15 +59,21 @@ class FrontDesk:
         model_source: str = "",
         memory: MemoryRoom | None = None,
         outlook: Outlook | None = None,
+        steered: Callable[[int], None] | None = None,
     ) -> None:
-        """`outlook` tells what jobs do and why they wait; without one, nobody knows."""
+        """`outlook` tells what jobs do and why they wait; without one, nobody knows.
+
+        `steered` is called when a job that may be under way was told something.
+        """
         self._database = database
         self._clock = clock
         self._home = home
         self._channels = channels
         self._errands = Errands()
         self._ways = effects.Ways.of(config)
-        self._commands = commands.Commands(zone=config.owner.zone, model_source=model_source)
+        self._commands = Commands(
+            zone=config.owner.zone, model_source=model_source, slots=config.engine.slots
+        )
         self._memory_commands: memory_commands.MemoryCommands | None = None
         if memory is not None:
             self._memory_commands = memory_commands.MemoryCommands(
@@ -91,11 +94,15 @@ class FrontDesk:
             errands=self._errands,
             resting=Resting(self._errands, after=timedelta(seconds=config.engine.warm_seconds)),
             recollections=memory.recollections if memory is not None else None,
+            steered=steered,
         )
         self._watching = Watching(
             database, clock=clock, channels=channels, errands=self._errands, outlook=outlook
         )
-        self._lines: dict[str, asyncio.Queue[int]] = {}
+        self._pause = timedelta(seconds=config.talk.debounce_seconds)
+        self._lines: dict[str, Line] = {}
+        # What is being handled in its turn, for whoever stops it.
+        self._under_way: dict[int, asyncio.Task[None]] = {}
         self._known: set[int] = set()
         # What came before the recovery was done waits for it: older messages go first.
         self._recovered = False
@@ -117,6 +124,7 @@ class FrontDesk:
         finally:
             await self._errands.call_off()
             self._lines.clear()
+            self._under_way.clear()
             self._known.clear()
             self._recovered = False
 
@@ -197,7 +205,7 @@ class FrontDesk:
             if message.id not in new:
                 log.info("message_recovered", message_id=message.id, state=message.state.value)
                 self._acknowledge(message)
-            self._take_up(message)
+            self._take_up(message, is_new=False)
         for message in early:
             self._take_up(message)
 
@@ -217,7 +225,7 @@ class FrontDesk:
         if channel is not None:
             self._errands.send(channel.acknowledge(message), name="acknowledge")
 
-    def _take_up(self, message: Message) -> None:
+    def _take_up(self, message: Message, *, is_new: bool = True) -> None:
         assert message.id is not None
         if not self._recovered:
             self._early.append(message)
@@ -225,25 +233,53 @@ class FrontDesk:
         if message.id in self._known:
             return
         self._known.add(message.id)
-        if commands.parse(message.text) is not None:
+        if catalogue.parse(message.text) is not None:
             self._errands.send(self._handle(message.id), name="command")
             return
         line = self._lines.get(message.conversation)
         if line is None:
-            line = self._lines[message.conversation] = asyncio.Queue()
+            line = self._lines[message.conversation] = Line(pause=self._pause)
             self._errands.send(self._attend(line), name=f"talk on {message.conversation}")
-        line.put_nowait(message.id)
+        line.put(message, is_new=is_new)
 
-    async def _attend(self, line: asyncio.Queue[int]) -> None:
+    async def _attend(self, line: Line) -> None:
         while True:
-            await self._handle(await line.get())
+            burst = [message.id or 0 for message in await line.next()]
+            for message_id in await self._merged(burst):
+                task = self._errands.send(self._handle(message_id), name="handle a message")
+                self._under_way[message_id] = task
+                await asyncio.wait({task})
+                del self._under_way[message_id]
+                self._known.discard(message_id)
+
+    async def _merged(self, burst: list[int]) -> list[int]:
+        """The ids to handle: of several quick messages the last, which stands for all of them."""
+        if len(burst) == 1:
+            return burst
+        try:
+            await self._database.write(lambda connection: messages.merge(connection, burst))
+            open_ = await self._database.query(messages.list_open)
+        except StoreUnusable as error:
+            log.error("messages_not_merged", messages=burst, problem=str(error))
+            return burst
+        self._known.difference_update(burst[:-1])
+        still = {message.id for message in open_}
+        return [message_id for message_id in burst if message_id in still]
+
+    async def _call_off_what_is_stopped(self) -> None:
+        """End the handling of messages that were just stopped: their rows say that it is over."""
+        open_ = await self._database.query(messages.list_open)
+        left = {message.id for message in open_}
+        for message_id, task in list(self._under_way.items()):
+            if message_id not in left:
+                task.cancel()
 
     async def _handle(self, message_id: int) -> None:
         """Handle a message to its end; a full disk is waited out, a fault of ours is told."""
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             try:
                 message = await self._database.query(
-                    lambda connection: messages.get(connection, message_id)
+                    lambda connection: messages.whole(connection, message_id)
                 )
                 await self._answer(message)
                 break
@@ -260,7 +296,7 @@ class FrontDesk:
     async def _answer(self, message: Message) -> None:
         if message.state is MessageState.handled:
             return
-        parsed = commands.parse(message.text)
+        parsed = catalogue.parse(message.text)
         if parsed is None:
             await self._handling.handle(message)
             return
@@ -272,9 +308,28 @@ class FrontDesk:
             await self._memory_commands.answer(message, *parsed)
             return
         at = self._clock.now()
+        picture = await self._draw(message, at=at) if parsed[0] == "status" else None
         await self._database.write(
-            lambda connection: self._commands.answer(connection, message, at=at)
+            lambda connection: self._commands.answer(connection, message, at=at, picture=picture)
         )
+        if parsed[0] == "stop":
+            await self._call_off_what_is_stopped()
+
+    async def _draw(self, message: Message, *, at: datetime) -> Path | None:
+        """A picture of the system, where a channel can show one."""
+        if message.channel == "terminal":
+            return None
+        sections = await self._database.query(
+            lambda connection: self._commands.sections(connection, message, at=at)
+        )
+        local = at.astimezone(self._ways.zone)
+        try:
+            content = await asyncio.to_thread(draw, f"agentos, {local:%a %d %b, %H:%M}", sections)
+            folder = folder_of(self._home, message.id)
+            return await asyncio.to_thread(_kept, folder / "status.png", content)
+        except OSError as error:
+            log.warning("status_not_drawn", problem=str(error))
+            return None
 
     async def _apologise(self, message_id: int) -> bool:
         """Say that something broke; False when not even that can be stored now."""
@@ -336,6 +391,12 @@ async def _wait(changed: asyncio.Event) -> None:
             await changed.wait()
     except TimeoutError:
         return
+
+
+def _kept(file: Path, content: bytes) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return file
 
 
 def _storable(text: str) -> str:

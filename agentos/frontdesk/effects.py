@@ -16,11 +16,10 @@ from agentos.domain.frames import TurnUsage
 from agentos.domain.ledger import Purpose, Usage
 from agentos.domain.states import MessageState
 from agentos.domain.talk import Card, CardKind, Message
-from agentos.domain.triage import BigWork, Clarify, Defer, QuickWork, Respond
+from agentos.domain.triage import Clarify, Defer, QuickWork
 from agentos.domain.work import Job, JobKind, Plan, Task
 from agentos.frontdesk import presses, words
 from agentos.frontdesk.intake import File, Intake
-from agentos.frontdesk.triage import Decided
 from agentos.prompts import render
 from agentos.store import bindings, cards, jobs, messages, outbox, progress, rows, tasks, usage
 
@@ -59,45 +58,6 @@ def say(connection: Connection, message: Message, text: str, *, key: str, at: da
         at=at,
         message_id=message.id,
     )
-
-
-def decide(
-    connection: Connection,
-    message: Message,
-    decided: Decided,
-    intake: Intake,
-    *,
-    ways: Ways,
-    at: datetime,
-) -> bool:
-    """Keep a decision and do what follows from it; False when the owner changed the message.
-
-    For an answer and for a plan that is only the next state: a model has to be asked first.
-    """
-    assert message.id is not None
-    now = messages.get(connection, message.id)
-    if now.state is not MessageState.received:
-        return True
-    if now.text != message.text or now.attachments != message.attachments:
-        return False
-    triage = decided.triage.model_dump(mode="json")
-    messages.set_triage(connection, message.id, triage, by=decided.by, at=at)
-    record_usage(connection, decided.usage, purpose=Purpose.triage, message=message, at=at)
-    if decided.cause is not None and decided.tell:
-        say(connection, message, words.outage(decided.cause), key="outage", at=at)
-    make_excuses(connection, message, intake.excuses, at=at)
-    match decided.triage.decision:
-        case Respond():
-            messages.move(connection, message.id, MessageState.answering, at=at)
-        case BigWork():
-            messages.move(connection, message.id, MessageState.planning, at=at)
-        case QuickWork() as work:
-            _start_work(connection, message, work, intake, ways=ways, at=at)
-        case Clarify() as clarify:
-            _ask(connection, message, clarify, at=at)
-        case Defer() as defer:
-            _remind_later(connection, message, defer, zone=ways.zone, at=at)
-    return True
 
 
 def finish(connection: Connection, message: Message, *, at: datetime) -> None:
@@ -191,7 +151,7 @@ def start_steps(
     return made
 
 
-def _start_work(
+def start_work(
     connection: Connection,
     message: Message,
     work: QuickWork,
@@ -200,6 +160,7 @@ def _start_work(
     ways: Ways,
     at: datetime,
 ) -> None:
+    """A task and its job, and a word that it was begun."""
     project_id = bindings.find_id(connection, message.conversation)
     task = Task(
         project_id=project_id,
@@ -212,7 +173,7 @@ def _start_work(
     job = Job(
         key=f"message:{message.id}",
         title=work.title,
-        prompt=_brief(work, intake),
+        prompt=brief_of(work, intake),
         priority=1,
         project_id=project_id,
         task_id=tasks.add(connection, task).id,
@@ -222,22 +183,29 @@ def _start_work(
         timeout_seconds=int(ways.timeout.total_seconds()),
         created_at=at,
     )
-    queued = jobs.enqueue(connection, job)
+    tell_begun(connection, message, jobs.enqueue(connection, job), at=at)
+    finish(connection, message, at=at)
+
+
+def tell_begun(
+    connection: Connection, message: Message, job: Job, *, at: datetime, text: str = ""
+) -> None:
+    """Say that a job was begun; what is said shows from then on how the job gets on."""
     said = outbox.say(
         connection,
         key=f"ack:{message.id}",
         conversation=message.conversation,
-        text=words.on_it(work.title, queued.id),
+        text=text or words.on_it(job.title, job.id),
         at=at,
-        buttons=presses.buttons_of(queued),
+        buttons=presses.buttons_of(job),
         message_id=message.id,
-        job_id=queued.id,
+        job_id=job.id,
     )
-    progress.open_(connection, said.id or 0, job_id=queued.id)
-    finish(connection, message, at=at)
+    progress.open_(connection, said.id or 0, job_id=job.id)
 
 
-def _brief(work: QuickWork, intake: Intake) -> str:
+def brief_of(work: QuickWork, intake: Intake) -> str:
+    """What the worker of a quick piece of work reads."""
     own_words = intake.shown[:_LONGEST_WORDS]
     return render(
         "brief.md.j2",
@@ -252,7 +220,8 @@ def _brief(work: QuickWork, intake: Intake) -> str:
     )
 
 
-def _ask(connection: Connection, message: Message, clarify: Clarify, *, at: datetime) -> None:
+def ask(connection: Connection, message: Message, clarify: Clarify, *, at: datetime) -> None:
+    """A question with options to tap."""
     options = [
         {"key": key, "label": label, "consequence": ""}
         for key, label in zip("abcd", clarify.options, strict=False)
@@ -311,9 +280,10 @@ def settle_shown(connection: Connection, *, key: str, text: str, at: datetime) -
     )
 
 
-def _remind_later(
+def remind_later(
     connection: Connection, message: Message, defer: Defer, *, zone: ZoneInfo, at: datetime
 ) -> None:
+    """A job that says something at its time."""
     job = Job(
         key=f"message:{message.id}",
         kind=JobKind.reminder,

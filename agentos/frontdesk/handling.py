@@ -1,7 +1,7 @@
 """One message, from its intake to what follows from it: decide, then answer, plan or be done."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
@@ -15,10 +15,10 @@ from agentos.domain.people import Audience
 from agentos.domain.ports import Channel, Clock
 from agentos.domain.states import MessageState
 from agentos.domain.talk import Message
-from agentos.domain.triage import BigWork, Clarify, Defer, QuickWork, Respond, Triage
+from agentos.domain.triage import BigWork, Clarify, Defer, QuickWork, Respond, Steer, Triage
 from agentos.domain.work import Plan
 from agentos.engine.sessions import Sessions
-from agentos.frontdesk import effects, intake, own_words, plans, taps, words
+from agentos.frontdesk import deciding, effects, intake, own_words, plans, shortcuts, taps, words
 from agentos.frontdesk.chat import TIMEOUT, Chat
 from agentos.frontdesk.company import Company
 from agentos.frontdesk.effects import Ways
@@ -27,6 +27,7 @@ from agentos.frontdesk.hearing import Hearing, has_only_unheard
 from agentos.frontdesk.intake import Intake
 from agentos.frontdesk.plans import Planner
 from agentos.frontdesk.preview import Preview
+from agentos.frontdesk.replies import Quoted, find_quoted
 from agentos.frontdesk.surroundings import Surroundings, look_around
 from agentos.frontdesk.triage import MOST_QUESTIONS, Decided, Triager, unstuck
 from agentos.home import Home
@@ -58,7 +59,10 @@ class Handling:
         errands: Errands,
         resting: Resting,
         recollections: Recollections | None = None,
+        steered: Callable[[int], None] | None = None,
     ) -> None:
+        """`steered` is called when a job that may be under way was told something."""
+        self._steered = steered or (lambda job_id: None)
         self._database = database
         self._clock = clock
         self._home = home
@@ -107,6 +111,10 @@ class Handling:
 
     async def _handled(self, message: Message) -> bool:
         """Handle a message as it stands; False when the owner changed it before it was decided."""
+        is_owners = message.audience is Audience.owner
+        quoted = await self._quoted(message) if is_owners else None
+        if quoted is not None and await self._in_plain_words(message, quoted):
+            return True
         channel = self._channels.get(message.channel)
         if message.album is not None:
             message = await self._whole(message)
@@ -119,12 +127,18 @@ class Handling:
         if taken.is_empty:
             await self._say_what_is_missing(message, taken)
             return True
-        if message.audience is not Audience.owner:
+        if not is_owners:
             return await self._company.handle(message, taken, channel=channel)
         if (answered := await self._answers_a_card(message, taken)) is not None:
             if answered.message is not None:
                 await self.handle(answered.message)
             return True
+        if (steer := shortcuts.word_to(message, quoted)) is not None:
+            reason = "a reply to a word about work under way"
+            triage = Triage(reason=reason, decision=steer)
+            stored = await self._keep(message, taken, Decided(triage=triage, by="the reply"))
+            self._steered(steer.job)
+            return stored
         recalled = await self._recall(message, taken)
         changing = await self._plan_being_changed(message)
         if changing is not None:
@@ -143,6 +157,8 @@ class Handling:
                 )
             case BigWork() as work:
                 await self._draft(message, taken, work, recalled)
+            case Steer() as steer:
+                self._steered(steer.job)
             case QuickWork() | Clarify() | Defer():
                 pass  # all of it was written with the decision
             case _:
@@ -172,6 +188,20 @@ class Handling:
 
         await self._database.write(finish)
 
+    async def _quoted(self, message: Message) -> Quoted | None:
+        if message.reply_to_external_id is None:
+            return None
+        return await self._database.query(lambda connection: find_quoted(connection, message))
+
+    async def _in_plain_words(self, message: Message, quoted: Quoted) -> bool:
+        """Whether a reply needed no model and is done with."""
+        if message.triage is not None:
+            return False
+        at = self._clock.now()
+        return await self._database.write(
+            lambda connection: shortcuts.answer(connection, message, quoted, at=at)
+        )
+
     async def _decide(
         self, message: Message, taken: Intake, recalled: list[Recollection]
     ) -> Decided:
@@ -187,7 +217,7 @@ class Handling:
     async def _keep(self, message: Message, taken: Intake, decided: Decided) -> bool:
         at = self._clock.now()
         stored = await self._database.write(
-            lambda connection: effects.decide(
+            lambda connection: deciding.decide(
                 connection, message, decided, taken, ways=self._ways, at=at
             )
         )
@@ -276,7 +306,7 @@ class Handling:
 
     async def _as_it_stands(self, message: Message) -> Message:
         return await self._database.query(
-            lambda connection: messages.get(connection, message.id or 0)
+            lambda connection: messages.whole(connection, message.id or 0)
         )
 
     async def _look_around(self, message: Message, recalled: list[Recollection]) -> Surroundings:

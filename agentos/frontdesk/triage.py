@@ -1,4 +1,4 @@
-"""Triage: which of five a message is. One structured call to the fast model, or plain rules."""
+"""Triage: which of six a message is. One structured call to the fast model, or plain rules."""
 
 import re
 from collections.abc import Mapping
@@ -124,6 +124,7 @@ def user_prompt(intake: Intake, around: Surroundings) -> str:
         recalled=around.recalled,
         cards=around.cards,
         talk=around.talk,
+        work=around.work,
         files=intake.files,
         reply=around.replied,
         forwarded_from=intake.forwarded_from,

@@ -21,6 +21,7 @@ _TAGS = (
     "memory",
     "message",
     "need",
+    "owner",
     "plan",
     "quoted",
     "recalled",

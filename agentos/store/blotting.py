@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Text, cast, func, update
 
 from agentos.domain.states import MessageState
 from agentos.domain.talk import Card, Message, Outgoing
-from agentos.domain.work import Job, Task
+from agentos.domain.work import Job, Steer, Task, Worker
 from agentos.store import rows
 
 MESSAGE = rows.table_of(Message)
@@ -21,6 +21,8 @@ _COLUMNS = (
     (rows.table_of(Job), "prompt"),
     (rows.table_of(Job), "result"),
     (rows.table_of(Job), "error"),
+    (rows.table_of(Steer), "text"),
+    (rows.table_of(Worker), "summary"),
     (rows.table_of(Task), "title"),
     (rows.table_of(Task), "brief"),
 )

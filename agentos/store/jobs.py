@@ -340,6 +340,12 @@ def list_unfinished(
     return rows.fetch(connection, Job, statement.limit(limit))
 
 
+def list_ended_since(connection: Connection, since: datetime, *, limit: int) -> list[Job]:
+    """Jobs that have ended since then, the newest first."""
+    statement = select(JOB).where(JOB.c.state.in_(FINISHED_JOBS), JOB.c.finished_at >= since)
+    return rows.fetch(connection, Job, statement.order_by(JOB.c.finished_at.desc()).limit(limit))
+
+
 def list_done_by(connection: Connection, worker_id: int, *, limit: int) -> list[Job]:
     """The latest jobs that a worker has done, the newest first."""
     by = select(_RUN.c.job_id).where(_RUN.c.worker_id == worker_id, _RUN.c.state == RunState.done)

@@ -87,6 +87,39 @@ def get(connection: Connection, message_id: int) -> Message:
     return rows.get(connection, Message, message_id)
 
 
+def whole(connection: Connection, message_id: int) -> Message:
+    """The message with this id, and what quick messages before it are one with it."""
+    message = get(connection, message_id)
+    parts = _parts_of(connection, message_id)
+    if not parts:
+        return message
+    together = [*parts, message]
+    message.text = "\n".join(one.text for one in together if one.text)
+    message.attachments = [each for one in together for each in one.attachments]
+    return message
+
+
+def merge(connection: Connection, message_ids: list[int]) -> None:
+    """Make messages one with the last of them, as far as none of them is decided."""
+    last = get(connection, message_ids[-1])
+    if last.state is not MessageState.received or last.triage is not None:
+        return
+    connection.execute(
+        update(MESSAGE)
+        .where(
+            MESSAGE.c.id.in_(message_ids[:-1]),
+            MESSAGE.c.conversation == last.conversation,
+            MESSAGE.c.state == MessageState.received,
+        )
+        .values(merged_into=last.id)
+    )
+
+
+def _parts_of(connection: Connection, message_id: int) -> list[Message]:
+    statement = select(MESSAGE).where(MESSAGE.c.merged_into == message_id).order_by(MESSAGE.c.id)
+    return rows.fetch(connection, Message, statement)
+
+
 def any_stored(connection: Connection) -> bool:
     """Whether there has ever been a message."""
     return connection.execute(select(MESSAGE.c.id).limit(1)).first() is not None
@@ -113,8 +146,12 @@ def count_of(connection: Connection, person_id: int | None, *, since: datetime) 
 
 
 def list_open(connection: Connection, *, conversation: str | None = None) -> list[Message]:
-    """What still waits for an answer, oldest first."""
-    statement = select(MESSAGE).where(MESSAGE.c.state.in_(_OPEN)).order_by(MESSAGE.c.id)
+    """What still waits for an answer, oldest first; what is one with another is not told."""
+    statement = (
+        select(MESSAGE)
+        .where(MESSAGE.c.state.in_(_OPEN), MESSAGE.c.merged_into.is_(None))
+        .order_by(MESSAGE.c.id)
+    )
     if conversation is not None:
         statement = statement.where(MESSAGE.c.conversation == conversation)
     return rows.fetch(connection, Message, statement)
@@ -126,6 +163,13 @@ def move(connection: Connection, message_id: int, new: MessageState, *, at: date
     check(MESSAGES, message.state, new, by=Actor.front_desk, noun="message", name=message_id)
     handled_at = at if new is MessageState.handled else None
     rows.change(connection, Message, message_id, state=new, handled_at=handled_at)
+    if message.state is MessageState.received:
+        # What is one with it is decided with it.
+        connection.execute(
+            update(MESSAGE)
+            .where(MESSAGE.c.merged_into == message_id, MESSAGE.c.state == MessageState.received)
+            .values(state=MessageState.handled, handled_at=at)
+        )
     events.record(connection, f"message_{new.value}", at=at, message_id=message_id)
 
 
@@ -170,7 +214,11 @@ def find_before(connection: Connection, conversation: str, *, before_id: int) ->
     """The owner's message before this one in a conversation, or None."""
     statement = (
         select(MESSAGE)
-        .where(MESSAGE.c.conversation == conversation, MESSAGE.c.id < before_id)
+        .where(
+            MESSAGE.c.conversation == conversation,
+            MESSAGE.c.id < before_id,
+            MESSAGE.c.merged_into.is_(None),
+        )
         .order_by(MESSAGE.c.id.desc())
         .limit(1)
     )

@@ -37,6 +37,18 @@ def find_for_message(connection: Connection, message_id: int | None) -> Plan | N
     return rows.fetch_one(connection, Plan, statement.limit(1))
 
 
+def list_open(connection: Connection) -> list[Plan]:
+    """Plans that wait for the owner's word, or are being changed, the newest first."""
+    open_ = PLAN.c.state.in_([PlanState.proposed, PlanState.changing])
+    return rows.fetch(connection, Plan, select(PLAN).where(open_).order_by(PLAN.c.id.desc()))
+
+
+def find_open(connection: Connection, conversation: str) -> Plan | None:
+    """The newest of these in a conversation, or None."""
+    found = (plan for plan in list_open(connection) if plan.conversation == conversation)
+    return next(found, None)
+
+
 def find_changing(connection: Connection, conversation: str) -> Plan | None:
     """The plan of a conversation that waits for the words of a change, or None."""
     statement = (

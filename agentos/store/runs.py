@@ -122,6 +122,18 @@ def first_start(connection: Connection, job_id: int) -> datetime | None:
     return began
 
 
+def last_worker(connection: Connection, job_id: int) -> Worker | None:
+    """Who ran a job last, or None when nobody has yet."""
+    statement = (
+        select(WORKER)
+        .join(RUN, RUN.c.worker_id == WORKER.c.id)
+        .where(RUN.c.job_id == job_id)
+        .order_by(RUN.c.id.desc())
+        .limit(1)
+    )
+    return rows.fetch_one(connection, Worker, statement)
+
+
 def last_session(connection: Connection, job_id: int, *, backend: str) -> str | None:
     """The session of the newest run of a job on a backend that had one, for resuming it."""
     statement = (

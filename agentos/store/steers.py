@@ -4,15 +4,29 @@ import secrets
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, bindparam, select, text, update
 
 from agentos.domain.states import STEERS, Actor, SteerState, check
 from agentos.domain.work import Steer
 from agentos.store import events, rows
+from agentos.store.prepared import Prepared
 
 STEER = rows.table_of(Steer)
 # In the words of the partial index: bound as values, SQLite would not know that it fits.
 _IS_OPEN = text("steer.state IN ('waiting', 'told')")
+# Asked at the beginning and the end of each run, so built once.
+_OPEN = Prepared(
+    select(STEER)
+    .where(STEER.c.job_id == bindparam("job_id", type_=STEER.c.job_id.type), _IS_OPEN)
+    .order_by(STEER.c.id)
+)
+
+_ALL = Prepared(
+    select(STEER)
+    .where(STEER.c.job_id == bindparam("job_id", type_=STEER.c.job_id.type))
+    .order_by(STEER.c.id)
+)
+OPEN = (SteerState.waiting, SteerState.told)
 
 
 def add(
@@ -41,14 +55,12 @@ def add(
 
 def list_open(connection: Connection, job_id: int) -> list[Steer]:
     """What a job has not taken in yet, in the order it was said."""
-    statement = select(STEER).where(STEER.c.job_id == job_id, _IS_OPEN).order_by(STEER.c.id)
-    return rows.fetch(connection, Steer, statement)
+    return _OPEN.fetch(connection, Steer, {"job_id": job_id})
 
 
 def list_for_job(connection: Connection, job_id: int) -> list[Steer]:
     """All that was said to a job, in order."""
-    statement = select(STEER).where(STEER.c.job_id == job_id).order_by(STEER.c.id)
-    return rows.fetch(connection, Steer, statement)
+    return _ALL.fetch(connection, Steer, {"job_id": job_id})
 
 
 def tell(connection: Connection, steers: Collection[Steer], *, run_id: int) -> None:

@@ -61,6 +61,7 @@ def recent(
         select(MESSAGE.c.received_at, MESSAGE.c.text, MESSAGE.c.audience, PERSON.c.name)
         .outerjoin(PERSON, PERSON.c.id == MESSAGE.c.person_id)
         .where(MESSAGE.c.conversation == conversation, MESSAGE.c.id < before_id)
+        .where(or_(MESSAGE.c.merged_into.is_(None), MESSAGE.c.merged_into != before_id))
     )
     ours = select(OUTBOX).where(
         OUTBOX.c.conversation == conversation, OUTBOX.c.edits_id.is_(None), OUTBOX.c.text != ""

@@ -1,6 +1,7 @@
 """The ledger: what each turn of a model used."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -56,6 +57,25 @@ def mean_cost(connection: Connection, kind: TaskKind, *, least: int) -> Decimal 
     )
     count, mean = connection.execute(select(func.count(), func.avg(costs.c.cost))).one()
     return Decimal(str(mean)) if count >= least else None
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What one purpose has used."""
+
+    purpose: Purpose
+    tokens: int
+    cost_usd: Decimal
+
+
+def sums_since(connection: Connection, since: datetime) -> list[Sum]:
+    """What was used since then, by purpose, the most first."""
+    tokens = func.sum(USAGE.c.input_tokens + USAGE.c.output_tokens + USAGE.c.cache_write_tokens)
+    cost = func.sum(USAGE.c.cost_usd)
+    statement = select(USAGE.c.purpose, tokens, cost).where(USAGE.c.at >= since)
+    found = connection.execute(statement.group_by(USAGE.c.purpose))
+    sums = [Sum(row[0], int(row[1]), Decimal(str(row[2]))) for row in found]
+    return sorted(sums, key=lambda one: (-one.cost_usd, -one.tokens))
 
 
 def tokens_for(connection: Connection, purposes: Collection[Purpose], *, since: datetime) -> int:

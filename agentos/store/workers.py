@@ -183,6 +183,11 @@ def change(connection: Connection, worker_id: int, **values: Any) -> None:
     rows.change(connection, Worker, worker_id, **values)
 
 
+def desk_name(conversation: str, *, kind: str = "chat") -> str:
+    """What the front desk's worker of a conversation is called; those of a kind talk alike."""
+    return f"{kind}-{conversation}"[:200]
+
+
 def desk(connection: Connection, name: str, *, model: str, at: datetime) -> Worker:
     """The front desk's worker of this name, made when it is missing; it keeps the chat session."""
     row = Worker(name=name, role=WorkerRole.front_desk, model=model, persistent=True, created_at=at)

@@ -112,7 +112,7 @@ class _Child:
                 if following.done():
                     frame = following.result()
                     if isinstance(frame, Nudge):
-                        await runner.nudge(frame.text)
+                        await runner.nudge(frame)
                     elif isinstance(frame, Answered):
                         self._asking.answered(frame)
                     elif isinstance(frame, Turn):

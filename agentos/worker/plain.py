@@ -99,7 +99,7 @@ def serve(
     _drive(backend.open(assignment))
     tell(connection, Ready(pid=os.getpid()))
     while isinstance(frame := lines.read(), Turn | Nudge):
-        _drive(runner.run(frame) if isinstance(frame, Turn) else runner.nudge(frame.text))
+        _drive(runner.run(frame) if isinstance(frame, Turn) else runner.nudge(frame))
 
 
 def _drive(work: Coroutine[Any, Any, T]) -> T:

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from agentos.domain.frames import (
     Failure,
+    Nudge,
     SessionOpened,
     Spent,
     TextDelta,
@@ -30,16 +31,20 @@ class Runner:
         self._policy = policy
         self._tell = tell
         self._transcript = Transcript(None, run_id=None)
+        self._taken: list[str] = []
 
     async def run(self, turn: Turn) -> None:
         """Do a turn to its end; a fault of the backend is an end like any other."""
         transcript = self._transcript = Transcript(turn.transcript, run_id=turn.run_id)
         transcript.write("prompt", text=turn.prompt)
+        self._taken = []
         self._policy.allow_folders(turn.folders)
         self._policy.follow(turn.rules, turn.granted)
         try:
             async with aclosing(self._backend.turn(turn)) as events:  # type: ignore[type-var]
                 async for event in events:
+                    if isinstance(event, TurnEnded) and event.heard is None:
+                        event = event.model_copy(update={"heard": list(self._taken)})
                     _note(transcript, event)
                     await self._tell(event)
         except AgentosError as error:
@@ -47,10 +52,12 @@ class Runner:
             _note(transcript, ended)
             await self._tell(ended)
 
-    async def nudge(self, text: str) -> None:
+    async def nudge(self, nudge: Nudge) -> None:
         """Tell the turn that runs something; where the backend cannot, nothing happens."""
-        taken = await self._backend.nudge(text)
-        self._transcript.write("nudge", text=text, taken=taken)
+        taken = await self._backend.nudge(nudge.text, nudge_id=nudge.nudge_id)
+        if taken and nudge.nudge_id:
+            self._taken.append(nudge.nudge_id)
+        self._transcript.write("nudge", text=nudge.text, taken=taken)
 
 
 def failure_of(error: Exception) -> Failure:

@@ -61,13 +61,13 @@ async def test_commands_are_answered_while_the_model_is_slow(live: Stage) -> Non
         ("/help", "remind me"),
         ("/status", "Running: 0"),
         ("/jobs", "No jobs yet"),
-        ("/stop", "Nothing is running"),
+        ("/stop", "Stopped answering"),
         ("/cards", "Nothing waits for you"),
         ("/dance", "I don't know /dance"),
     ):
         await live.user.say(command)
         await live.user.wait_for(words)
-    assert len(await live.said()) == 6
+    assert len(await live.said()) == 7  # with the word that the answer was stopped
 
 
 async def test_a_stranger_gets_one_hint_and_nothing_else(live: Stage) -> None:

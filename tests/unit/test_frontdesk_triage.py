@@ -7,7 +7,7 @@ import pytest
 from agentos.domain.states import JobState
 from agentos.domain.triage import Clarify, Defer, Respond, Triage
 from agentos.domain.work import Plan
-from agentos.frontdesk import commands
+from agentos.frontdesk.commands import catalogue, work
 from agentos.frontdesk.intake import Intake
 from agentos.frontdesk.lines import cut
 from agentos.frontdesk.plans import draft_of, single_step
@@ -64,11 +64,11 @@ def test_after_enough_questions_there_is_an_answer() -> None:
     ],
 )
 def test_a_command_is_told_from_a_message(text: str, parsed: tuple[str, str] | None) -> None:
-    assert commands.parse(text) == parsed
+    assert catalogue.parse(text) == parsed
 
 
 def test_every_state_of_a_job_has_a_mark() -> None:
-    assert set(commands._MARKS) == set(JobState)
+    assert set(work.MARKS) == set(JobState)
 
 
 def test_a_request_as_a_single_step_is_a_plan_again() -> None:

@@ -74,6 +74,7 @@ def a_status(**more: Any) -> dict[str, Any]:
         "now": NOW,
         "slots": {"all": 3, "running": 2, "free": 1, "urgent_free": True},
         "draining": False,
+        "paused": "",
         "machine": "the machine has 12 MB of memory left",
         "lanes": [
             {"lane": "urgent", "running": 0, "waiting": 0, "later": 0},

@@ -80,6 +80,7 @@ JOB: dict[str, Any] = {
         }
     ],
     "recalled": [],
+    "said": [],
     "artefacts": "/home/owner/.agentos/jobs/4/artefacts",
     "attempt": 2,
     "resumed": True,

@@ -29,22 +29,14 @@ from agentos.domain.ports import Clock, Reception
 from agentos.domain.progress import Mark
 from agentos.domain.talk import Message, Outgoing
 from agentos.errors import StoreUnusable
+from agentos.frontdesk.commands.catalogue import MENU
 from agentos.loopback.listening import Listener
 from agentos.settings import Telegram
 from agentos.store.database import Database
 
 log = logs.get(__name__)
 
-_COMMANDS = (
-    BotCommand("help", "What I can do"),
-    BotCommand("status", "What is going on"),
-    BotCommand("jobs", "The last jobs"),
-    BotCommand("stop", "Stop what is running"),
-    BotCommand("cards", "What waits for you"),
-    BotCommand("remember", "Remember something"),
-    BotCommand("forget", "Forget something"),
-    BotCommand("why", "What I had in mind"),
-)
+_COMMANDS = tuple(BotCommand(one.name, one.what) for one in MENU)
 
 
 def _silent(_words: str) -> None:

@@ -85,6 +85,7 @@ def picture(
         "now": here.at.isoformat(),
         "slots": _slots(preview),
         "draining": preview.supply.draining,
+        "paused": preview.supply.paused,
         "machine": preview.supply.strain,
         "lanes": [{"lane": lane.name, **asdict(depth)} for lane, depth in depths.items()],
         "reminders": {"count": reminders, "next": _iso(next_reminder)},

@@ -54,6 +54,8 @@ def upgrade() -> None:
     )
     for column in ("knows_outbox_id", "knows_message_id"):
         op.add_column("worker", sa.Column(column, sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("message", sa.Column("merged_into", sa.Integer(), nullable=True))
+    op.create_index("ix_message_merged_into", "message", ["merged_into"])
     op.add_column("job", sa.Column("continues_id", sa.Integer(), nullable=True))
 
 
