@@ -27,6 +27,8 @@ def take(
     The answer, what follows from it, and that the message is handled are one transaction.
     """
     assert message.id is not None
+    if intake.forwarded_from is not None:
+        return None  # those are somebody else's words
     now = messages.get(connection, message.id)
     if now.state is not MessageState.received or now.text != message.text:
         return None

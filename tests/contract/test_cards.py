@@ -129,6 +129,9 @@ async def test_a_reply_to_a_card_is_its_answer(room: DeskRoom) -> None:
     await sent(room, f"card:{second.id}", "502")
     await room.talk("hello", reply_to_external_id="502")  # it takes no words
     assert (await card_now(room, second)).state is CardState.open
+    forwarded = [{"kind": "forward", "from": "Eve"}]
+    await room.talk("hello, go on", reply_to_external_id="501", attachments=forwarded)
+    assert (await card_now(room, first)).state is CardState.open  # not the owner's own words
     await room.talk("as you like", reply_to_external_id="501")
     assert (await card_now(room, first)).words == "as you like"
 
