@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -245,6 +245,33 @@ class Log(_Section):
     """How much is logged."""
 
     level: str = Field(default="INFO", pattern="(?i)^(debug|info|warning|error)$")
+
+
+class Cards(_Section):
+    """Questions that wait for you."""
+
+    # How long what a worker asks waits for an answer; then nothing happens, and it goes on without.
+    days: float = Field(default=7, gt=0, le=365)
+
+
+class Allowance(_Section):
+    """What is allowed without asking, beside or instead of what ships (agentos/domain/rules.py)."""
+
+    # Instead of the shipped list; unset leaves that.
+    may: list[Literal["fetch", "install", "send", "outside", "system", "unseen"]] | None = None
+    # Beside it: tools by name, commands word for word, folders to write to.
+    tools: list[str] = Field(default_factory=list)
+    commands: list[str] = Field(default_factory=list)
+    folders: list[str] = Field(default_factory=list)
+
+
+class PolicySettings(_Section):
+    """What workers may do without asking, by the kind of task and by persona."""
+
+    kinds: dict[Literal["code", "writing", "research", "extraction", "ops"], Allowance] = Field(
+        default_factory=dict
+    )
+    personas: dict[str, Allowance] = Field(default_factory=dict)
 
 
 class Standins(_Section):

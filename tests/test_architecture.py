@@ -35,6 +35,7 @@ DOORS = {
     "starlette": ("agentos.standins", "agentos.loopback", "agentos.backends.gateway"),
     "structlog": ("agentos.log",),
     "telegram": ("agentos.channels.telegram",),
+    "tokenizers": ("agentos.memory",),
     "torch": ("agentos.memory",),
     "typer": ("agentos.cli", "agentos.demo", "pm"),
     "uvicorn": ("agentos.standins", "agentos.loopback"),

@@ -28,7 +28,16 @@ class CardKind(StrEnum):
     clarify = auto()
     ask = auto()
     forget = auto()  # which of some memories is meant; the keys are their ids
+    approve = auto()  # whether a worker may use a tool in a way that its policy does not cover
     knock = auto()  # whether somebody is let in; the keys end with their id
+
+
+class Scope(StrEnum):
+    """How far an answer about a tool reaches."""
+
+    once = auto()
+    job = auto()
+    project = auto()
 
 
 class Message(Row, table=True):
@@ -157,7 +166,17 @@ class Card(Row, table=True):
         default=CardState.open, sa_column=Column(EnumText(CardState), nullable=False, index=True)
     )
     answer: str | None = Field(default=None, sa_column=Column(Text))
+    # The answer in the owner's own words, when `answer` is "other".
+    words: str | None = Field(default=None, sa_column=Column(Text))
     answered_via: str | None = Field(default=None, max_length=32)
+    # Whether it can be answered in words, and since when they are waited for.
+    other: bool = False
+    words_wanted_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    # The whole of what is asked about, where a message shows a part; and what is to be allowed.
+    detail: str | None = Field(default=None, sa_column=Column(Text))
+    request: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    # The last run of the job that was told how it ended.
+    told_run_id: int | None = None
     plan_id: int | None = Field(default=None, foreign_key="plan.id")
     task_id: int | None = Field(default=None, foreign_key="task.id")
     job_id: int | None = Field(default=None, foreign_key="job.id", index=True)
@@ -165,3 +184,24 @@ class Card(Row, table=True):
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     answered_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     expires_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+
+
+class Grant(Row, table=True):
+    """What the owner has allowed, or refused, a worker to do: exactly that and nothing like it."""
+
+    # GRANT is a word of SQL's own.
+    __tablename__ = "granted"
+    id: int | None = Field(default=None, primary_key=True)
+    tool: str = Field(max_length=100)
+    # The command, the path or the address, whole; with a digest when also the content is meant.
+    pattern: str = Field(sa_column=Column(Text, nullable=False))
+    digest: str = Field(default="", max_length=64)
+    scope: Scope = Field(sa_column=Column(EnumText(Scope), nullable=False))
+    allowed: bool = True
+    job_id: int | None = Field(default=None, foreign_key="job.id", index=True)
+    project_id: int | None = Field(default=None, foreign_key="project.id", index=True)
+    card_id: int | None = Field(default=None, foreign_key="card.id", index=True)
+    via: str = Field(default="", max_length=32)
+    decided_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    used_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    revoked_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))

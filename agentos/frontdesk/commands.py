@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from agentos.domain.cards import age, block_of, buttons_of
 from agentos.domain.states import JOBS, TASKS, Actor, JobState, TaskState, allowed
 from agentos.domain.talk import Message
 from agentos.domain.work import Job, JobKind
@@ -116,18 +117,21 @@ class Commands:
     def _cards(self, connection: Connection, message: Message, rest: str, at: datetime) -> str:
         waiting = cards.list_open(connection)
         for card in waiting[:10]:
+            block = f"\n\n{block_of(card.detail)}" if card.detail else ""
             outbox.say(
                 connection,
                 key=f"card:{message.id}:{card.id}",
                 conversation=message.conversation,
-                text=card.question,
+                text=f"⏳ {age(card, now=at)} · {card.question}{block}",
                 at=at,
-                buttons=effects.buttons_of(card, side_by_side=False),
+                buttons=buttons_of(card, side_by_side=False),
                 card_id=card.id,
+                job_id=card.job_id,
             )
         if not waiting:
             return "Nothing waits for you."
-        return f"{words.counted(len(waiting), 'question')} waiting for your tap."
+        more = f" The oldest {len(waiting[:10])} are above." if len(waiting) > 10 else ""
+        return f"{words.counted(len(waiting), 'question')} waiting for your tap.{more}"
 
     def _stop(self, connection: Connection, message: Message, rest: str, at: datetime) -> str:
         if rest and rest.lower() != "all":

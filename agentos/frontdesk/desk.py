@@ -56,12 +56,7 @@ class FrontDesk:
         self._home = home
         self._channels = channels
         self._errands = Errands()
-        self._ways = effects.Ways(
-            model=config.models.work,
-            timeout=timedelta(seconds=config.engine.job_timeout_seconds),
-            zone=config.owner.zone,
-            forget=timedelta(days=config.memory.forget_days),
-        )
+        self._ways = effects.Ways.of(config)
         self._commands = commands.Commands(zone=config.owner.zone, model_source=model_source)
         self._memory_commands: memory_commands.MemoryCommands | None = None
         if memory is not None:
@@ -140,12 +135,21 @@ class FrontDesk:
             )
         )
 
-    async def tapped(self, *, card_id: int, key: str, via: str) -> str:
+    async def tapped(
+        self, *, card_id: int, key: str, via: str, own_words: str | None = None
+    ) -> str:
         """Answer a card; returns a few words for the button."""
         at = self._clock.now()
         tapped = await self._database.write(
             lambda connection: taps.tap(
-                connection, card_id, key, via=via, home=self._home, ways=self._ways, at=at
+                connection,
+                card_id,
+                key,
+                via=via,
+                home=self._home,
+                ways=self._ways,
+                at=at,
+                own_words=own_words,
             )
         )
         log.info("card_tapped", card_id=card_id, key=key, toast=tapped.toast)

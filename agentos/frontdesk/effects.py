@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from agentos.config import Config
+from agentos.domain.cards import buttons_of
 from agentos.domain.frames import TurnUsage
 from agentos.domain.ledger import Purpose, Usage
 from agentos.domain.states import MessageState
@@ -35,6 +37,16 @@ class Ways:
     zone: ZoneInfo
     # How long a forgotten memory can be restored.
     forget: timedelta = timedelta(days=30)
+
+    @classmethod
+    def of(cls, config: Config) -> "Ways":
+        """As the settings say."""
+        return cls(
+            model=config.models.work,
+            timeout=timedelta(seconds=config.engine.job_timeout_seconds),
+            zone=config.owner.zone,
+            forget=timedelta(days=config.memory.forget_days),
+        )
 
 
 def say(connection: Connection, message: Message, text: str, *, key: str, at: datetime) -> None:
@@ -249,6 +261,7 @@ def _ask(connection: Connection, message: Message, clarify: Clarify, *, at: date
         conversation=message.conversation,
         question=clarify.question,
         options=options,
+        other=True,
         message_id=message.id,
         created_at=at,
     )
@@ -278,15 +291,6 @@ def show(
         message_id=opened.message_id,
     )
     return opened
-
-
-def buttons_of(card: Card, *, side_by_side: bool) -> list[list[dict[str, str]]]:
-    """The rows of buttons of a card."""
-    row = [
-        {"label": option["label"], "data": f"card:{card.id}:{option['key']}"}
-        for option in card.options
-    ]
-    return [row] if side_by_side else [[button] for button in row]
 
 
 def settle_shown(connection: Connection, *, key: str, text: str, at: datetime) -> None:

@@ -18,7 +18,7 @@ from agentos.domain.talk import Message
 from agentos.domain.triage import BigWork, Clarify, Defer, QuickWork, Respond, Triage
 from agentos.domain.work import Plan
 from agentos.engine.sessions import Sessions
-from agentos.frontdesk import effects, intake, plans, words
+from agentos.frontdesk import effects, intake, own_words, plans, taps, words
 from agentos.frontdesk.chat import TIMEOUT, Chat
 from agentos.frontdesk.company import Company
 from agentos.frontdesk.effects import Ways
@@ -121,6 +121,10 @@ class Handling:
             return True
         if message.audience is not Audience.owner:
             return await self._company.handle(message, taken, channel=channel)
+        if (answered := await self._answers_a_card(message, taken)) is not None:
+            if answered.message is not None:
+                await self.handle(answered.message)
+            return True
         recalled = await self._recall(message, taken)
         changing = await self._plan_being_changed(message)
         if changing is not None:
@@ -224,6 +228,17 @@ class Handling:
         at = self._clock.now()
         await self._database.write(
             lambda connection: plans.propose_changed(connection, message, plan_id, drafted, at=at)
+        )
+
+    async def _answers_a_card(self, message: Message, taken: Intake) -> taps.Tapped | None:
+        """What came of it when the message is the answer to a card, in words."""
+        if message.triage is not None:
+            return None
+        at = self._clock.now()
+        return await self._database.write(
+            lambda connection: own_words.take(
+                connection, message, taken, home=self._home, ways=self._ways, at=at
+            )
         )
 
     async def _plan_being_changed(self, message: Message) -> Plan | None:
