@@ -240,7 +240,7 @@ async def test_all_that_comes_in_beside_words_is_before_the_models(
                 update={"id": None, "external_id": "u2", "attachments": [late]}
             )
             assert await room.desk.receive(part) is None
-        said = await room.handled(message, seconds=90)
+        said = await room.handled(message)
         assert said[0].text == "🎤 `OggS hello there auto`"
         (job,) = await room.jobs()
         assert "(voice) OggS hello there auto" in job.prompt
