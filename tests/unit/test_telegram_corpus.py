@@ -80,7 +80,7 @@ def _without_note(pieces: list[Piece]) -> list[Piece]:
 # What is no word: how HTML writes a sign, the rest of what stands behind a fence, the name and the
 # title of a link, the picture that is a link, a box that is ticked, a line break.
 _UNSEEN = re.compile(
-    r"&#?\w+;?|(?<=\s)(['\"]).*?\1(?=\)|$)|<br\s*/?>|(?<=```)[^`\n]*$|(?<=~~~)[^\n]*$"
+    r"(?<=```)[^`\n]*$|(?<=~~~)[^\n]*$|&#?\w+;?|(?<=\s)(['\"]).*?\1(?=\)|$)|<br\s*/?>"
     r"|!\[[^\]\n]*\]\([^)\n]*\)(?=\])|\[[xX]\]|\[\^?[^\[\]\n]*\](?=:)|\]\[[^\]]*\]|mailto:",
     re.MULTILINE | re.IGNORECASE,
 )
