@@ -8,9 +8,11 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from agentos.config import Config
+from agentos.domain.cards import told as shown_to_worker
 from agentos.domain.frames import Access, Assignment, Tool, Turn
 from agentos.domain.work import Job, Run, Steer, Worker
 from agentos.engine.attempts import Deeds, deeds
+from agentos.engine.consulting import Told
 from agentos.engine.handover import Past, past_of
 from agentos.errors import NotFound
 from agentos.home import Home
@@ -71,6 +73,7 @@ def brief(
     config: Config,
     home: Home,
     now: datetime,
+    told: Told,
     recalled: Sequence[Recollection] = (),
     said: Sequence[Steer] = (),
     heard: Sequence[Steer] = (),
@@ -101,7 +104,53 @@ def brief(
         heartbeat_seconds=config.engine.heartbeat_seconds,
         tools=list(tools),
     )
-    prompt = render(
+    prompt = _task_prompt(
+        job,
+        run,
+        needs,
+        outbox=outbox,
+        transcript=transcript,
+        told=told,
+        recalled=recalled,
+        said=said,
+    )
+    if run.session_id is None and past.summary:
+        prompt = f"{past.told(lost=False)}\n\n{prompt}"
+    if_lost = _if_lost(past, heard) if run.session_id is not None else ""
+    if told.answers:
+        answers = render("answers.md.j2", answers=shown_to_worker(told.answers), artefacts=outbox)
+        if run.session_id is not None and told.was_in_order:
+            # It knows its task; only a new session has to be told that first.
+            if_lost = f"{if_lost}\n\n{prompt}".strip()
+            prompt = f"{answers}\n\n{_said(said)}".strip()
+        else:
+            prompt = f"{prompt}\n\n{answers}"
+    turn = Turn(
+        turn_id=run.token,
+        prompt=prompt,
+        if_lost=if_lost,
+        run_id=run.id,
+        transcript=str(transcript),
+        folders=[str(working), str(outbox)],
+        rules=told.rules,
+        granted=list(told.granted),
+    )
+    return Briefing(assignment=assignment, turn=turn, artefacts=outbox, past=past)
+
+
+def _task_prompt(
+    job: Job,
+    run: Run,
+    needs: Sequence[Needed],
+    *,
+    outbox: Path,
+    transcript: Path,
+    told: Told,
+    recalled: Sequence[Recollection],
+    said: Sequence[Steer],
+) -> str:
+    """The task, with what it builds on and what was tried before."""
+    return render(
         "job.md.j2",
         title=job.title,
         prompt=job.prompt,
@@ -120,27 +169,20 @@ def brief(
         said=[{"mark": steer.mark, "text": steer.text} for steer in said],
         artefacts=str(outbox),
         attempt=run.number,
-        resumed=run.number > 1,
+        # What was parked in order was not interrupted.
+        resumed=run.number > 1 and not told.was_in_order,
         earlier=deeds(transcript, before_run=run.id) if run.number > 1 else Deeds(last=[]),
     )
-    if run.session_id is None and past.summary:
-        prompt = f"{past.told(lost=False)}\n\n{prompt}"
-    turn = Turn(
-        turn_id=run.token,
-        prompt=prompt,
-        if_lost=_if_lost(past, heard) if run.session_id is not None else "",
-        run_id=run.id,
-        transcript=str(transcript),
-        folders=[str(working), str(outbox)],
-    )
-    return Briefing(assignment=assignment, turn=turn, artefacts=outbox, past=past)
 
 
 def _if_lost(past: Past, heard: Sequence[Steer]) -> str:
     """What a new session has to know that takes the place of a lost one."""
-    said = [{"mark": steer.mark, "text": steer.text} for steer in heard]
-    also = render("owner_said.md.j2", said=said) if said else ""
-    return "\n\n".join(part for part in (past.told(lost=True), also) if part)
+    return "\n\n".join(part for part in (past.told(lost=True), _said(heard)) if part)
+
+
+def _said(steers: Sequence[Steer]) -> str:
+    said = [{"mark": steer.mark, "text": steer.text} for steer in steers]
+    return render("owner_said.md.j2", said=said) if said else ""
 
 
 def _system_prompt(

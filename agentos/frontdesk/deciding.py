@@ -32,7 +32,7 @@ def decide(
     now = messages.whole(connection, message.id)
     if now.state is not MessageState.received:
         return True
-    if now.text != message.text:
+    if now.text != message.text or now.attachments != message.attachments:
         return False
     triage = decided.triage.model_dump(mode="json")
     messages.set_triage(connection, message.id, triage, by=decided.by, at=at)

@@ -10,6 +10,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 _TAGS = (
+    "answer",
+    "asked",
     "change",
     "earlier",
     "files",
@@ -21,6 +23,7 @@ _TAGS = (
     "need",
     "owner",
     "plan",
+    "quoted",
     "recalled",
     "request",
     "skill",

@@ -21,7 +21,7 @@ from agentos.domain.states import (
     OutboxState,
     WorkerState,
 )
-from agentos.domain.talk import Card, Outgoing
+from agentos.domain.talk import Card, Grant, Outgoing
 from agentos.domain.work import Artefact, Job, JobNeed, Review, Run, Steer, Worker
 from agentos.store import rows
 
@@ -30,7 +30,7 @@ NEED, WORKER, CARD = rows.table_of(JobNeed), rows.table_of(Worker), rows.table_o
 ARTEFACT, REVIEW = rows.table_of(Artefact), rows.table_of(Review)
 STEER = rows.table_of(Steer)
 USAGE, OUTBOX = rows.table_of(Usage), rows.table_of(Outgoing)
-GIVEN = rows.table_of(MemoryGiven)
+GIVEN, GRANT = rows.table_of(MemoryGiven), rows.table_of(Grant)
 _UNSAID = (OutboxState.pending, OutboxState.sending)
 
 
@@ -128,7 +128,7 @@ def _remove_jobs(connection: Connection, gone: list[int]) -> Removed:
         .where(USAGE.c.job_id.in_(gone) | USAGE.c.run_id.in_(its_runs))
         .values(job_id=None, run_id=None)
     )
-    for table in (OUTBOX, CARD):
+    for table in (OUTBOX, CARD, GRANT):
         connection.execute(update(table).where(table.c.job_id.in_(gone)).values(job_id=None))
     connection.execute(delete(STEER).where(STEER.c.job_id.in_(gone)))
     connection.execute(delete(GIVEN).where(GIVEN.c.job_id.in_(gone)))

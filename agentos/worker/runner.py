@@ -39,6 +39,7 @@ class Runner:
         transcript.write("prompt", text=turn.prompt)
         self._taken = []
         self._policy.allow_folders(turn.folders)
+        self._policy.follow(turn.rules, turn.granted)
         try:
             async with aclosing(self._backend.turn(turn)) as events:  # type: ignore[type-var]
                 async for event in events:

@@ -28,6 +28,7 @@ MENU = (
     Entry("stop", "Stop this, or all", "/stop, /stop all, /stop 12"),
     Entry("cards", "What waits for your answer"),
     Entry("projects", "Your projects"),
+    Entry("project", "What this chat belongs to", "/project bike"),
     Entry("plan", "The open plan again"),
     Entry("remember", "Remember something", "/remember Anna is vegetarian"),
     Entry("forget", "Forget something", "/forget Anna, or /forget 12"),

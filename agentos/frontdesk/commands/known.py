@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from agentos.domain.talk import Message, OutboxKind
-from agentos.frontdesk import effects
+from agentos.frontdesk import effects, rooms
 from agentos.frontdesk.commands import costs, engine, looks, stop, talk, work
 from agentos.frontdesk.commands.catalogue import MENU, Asked, menu_help, parse
 from agentos.frontdesk.commands.picture import Section
@@ -39,6 +39,9 @@ KNOWN: Mapping[str, Command] = MappingProxyType(
         "stop": stop.stop,
         "cards": looks.cards_,
         "projects": looks.projects_,
+        "project": lambda connection, asked: rooms.project(
+            connection, asked.message, asked.rest, asked.at
+        ),
         "plan": looks.plan,
         "briefing": looks.briefing,
         "cost": costs.cost,

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from agentos.domain.cards import age, block_of, buttons_of
 from agentos.domain.states import JobState, ProjectState
 from agentos.domain.work import JobKind
-from agentos.frontdesk import effects, stopping, words
+from agentos.frontdesk import stopping, words
 from agentos.frontdesk.commands.catalogue import Asked
 from agentos.frontdesk.commands.engine import paused_words
 from agentos.frontdesk.commands.picture import Section
@@ -90,18 +91,21 @@ def cards_(connection: Connection, asked: Asked) -> str:
     """What waits for the owner, each with its buttons."""
     waiting = cards.list_open(connection)
     for card in waiting[:10]:
+        block = f"\n\n{block_of(card.detail)}" if card.detail else ""
         outbox.say(
             connection,
             key=f"card:{asked.message.id}:{card.id}",
             conversation=asked.message.conversation,
-            text=card.question,
+            text=f"⏳ {age(card, now=asked.at)} · {card.question}{block}",
             at=asked.at,
-            buttons=effects.buttons_of(card, side_by_side=False),
+            buttons=buttons_of(card, side_by_side=False),
             card_id=card.id,
+            job_id=card.job_id,
         )
     if not waiting:
         return "Nothing waits for you."
-    return f"{words.counted(len(waiting), 'question')} waiting for your tap."
+    more = f" The oldest {len(waiting[:10])} are above." if len(waiting) > 10 else ""
+    return f"{words.counted(len(waiting), 'question')} waiting for your tap.{more}"
 
 
 def projects_(connection: Connection, asked: Asked) -> str:
@@ -134,7 +138,7 @@ def plan(connection: Connection, asked: Asked) -> str:
             conversation=asked.message.conversation,
             text=words.plan(open_),
             at=asked.at,
-            buttons=effects.buttons_of(card, side_by_side=True),
+            buttons=buttons_of(card, side_by_side=True),
             card_id=card.id,
         )
         return "The open plan:"
