@@ -272,7 +272,6 @@ class Supervisor:
             lambda connection: look_back(connection, self.run, self.worker)
         )
         told = await self._consulting.told()
-        said = await self._hearing.left(session_id=self.run.session_id)
         recalled = await self._memory.recall()
         return await asyncio.to_thread(
             brief,
@@ -286,7 +285,7 @@ class Supervisor:
             now=self._clock.now(),
             told=told,
             recalled=recalled,
-            said=said,
+            said=await self._hearing.left(session_id=self.run.session_id),
             heard=self._hearing.before,
             began_in=began_in,
             tools=self._consulting.tools,

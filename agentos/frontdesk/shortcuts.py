@@ -13,7 +13,7 @@ from agentos.frontdesk import effects, stopping, words
 from agentos.frontdesk.lines import cut
 from agentos.frontdesk.replies import Quoted
 from agentos.log import redact
-from agentos.store import memories, memory_given, messages, runs, steers, usage
+from agentos.store import cards, memories, memory_given, messages, runs, steers, usage
 
 _OFF = re.compile(
     r"(please )?(/stop|stop|cancel|abort|drop|kill|stopp?e?|abbrechen|storniere)"
@@ -65,7 +65,7 @@ def stop(connection: Connection, message: Message, quoted: Quoted, *, at: dateti
     if card is not None:
         if card.state.value != "open":
             return "That is decided already."
-        stopping.withdraw(connection, card, at=at)
+        cards.cancel(connection, card.id or 0, at=at)
         return "Withdrawn; nothing happens."
     return None
 

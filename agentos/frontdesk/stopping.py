@@ -14,11 +14,11 @@ from agentos.domain.states import (
     PlanState,
     allowed,
 )
-from agentos.domain.talk import Card, Message
+from agentos.domain.talk import Message
 from agentos.domain.work import Job, Plan
-from agentos.frontdesk import effects, words
+from agentos.frontdesk import effects
 from agentos.frontdesk.lines import cut
-from agentos.store import cards, jobs, messages, outbox, steers
+from agentos.store import cards, jobs, messages, steers
 from agentos.store import plans as plan_rows
 
 STOPPED = "⏹ Stopped."
@@ -36,7 +36,7 @@ def stop_job(connection: Connection, job: Job, *, at: datetime) -> None:
     steers.drop_all(connection, job.id, at=at)
     for card in cards.list_open(connection):
         if card.job_id == job.id:
-            withdraw(connection, card, at=at)
+            cards.cancel(connection, card.id or 0, at=at)
 
 
 def stop_plan(connection: Connection, plan: Plan, *, at: datetime) -> list[Job] | None:
@@ -45,10 +45,8 @@ def stop_plan(connection: Connection, plan: Plan, *, at: datetime) -> list[Job] 
     if allowed(PLANS, plan.state, PlanState.dropped, by=Actor.owner):
         plan_rows.move(connection, plan.id, PlanState.dropped, by=Actor.owner, at=at)
         for card in cards.list_open(connection):
-            if card.plan_id == plan.id and cards.cancel(connection, card.id or 0, at=at):
-                for row in outbox.list_for_card(connection, card.id or 0):
-                    text = words.plan_after_tap(row.text, "drop")
-                    effects.settle_shown(connection, key=row.key, text=text, at=at)
+            if card.plan_id == plan.id:
+                cards.cancel(connection, card.id or 0, at=at)
         return []
     left = [job for job in jobs.list_for_plan(connection, plan.id) if may_stop(job)]
     for job in left:
@@ -73,15 +71,6 @@ def stop_answers(
         effects.say(connection, one, STOPPED, key="answer", at=at)
         stopped.append(one.id)
     return stopped
-
-
-def withdraw(connection: Connection, card: Card, *, at: datetime) -> None:
-    """A question is not needed any more; where it stands, it says so."""
-    if not cards.cancel(connection, card.id or 0, at=at):
-        return
-    for row in outbox.list_for_card(connection, card.id or 0):
-        text = f"{row.text}\n\n**No longer needed.**"
-        effects.settle_shown(connection, key=row.key, text=text, at=at)
 
 
 def named(job: Job) -> str:

@@ -239,12 +239,6 @@ def recover(connection: Connection) -> int:
     return int(result.rowcount)
 
 
-def list_for_card(connection: Connection, card_id: int) -> list[Outgoing]:
-    """Where a card is shown, oldest first."""
-    statement = select(OUTBOX).where(OUTBOX.c.card_id == card_id, OUTBOX.c.edits_id.is_(None))
-    return rows.fetch(connection, Outgoing, statement.order_by(OUTBOX.c.id))
-
-
 def list_for_job(connection: Connection, job_id: int) -> list[Outgoing]:
     """What was said about a job, oldest first."""
     statement = select(OUTBOX).where(OUTBOX.c.job_id == job_id).order_by(OUTBOX.c.id)

@@ -107,6 +107,7 @@ def test_what_a_tool_said_cannot_leave_its_place_in_the_prompt(tmp_path: Path) -
         attempt=2,
         resumed=True,
         earlier=deeds(file, before_run=2),
+        said=[],
     )
     assert prompt.count("<earlier>") == prompt.count("</earlier>") == 1
     assert prompt.splitlines().count("<task>") == 1
