@@ -22,18 +22,19 @@ from agentos.domain.work import Plan
 from agentos.engine.outlook import Outlook
 from agentos.engine.sessions import Sessions
 from agentos.errors import StoreUnusable
-from agentos.frontdesk import closing, effects, memory_commands, nights, presses, taps, words
+from agentos.frontdesk import effects, memory_commands, presses, taps, words
 from agentos.frontdesk.bursts import Line
 from agentos.frontdesk.commands import catalogue
 from agentos.frontdesk.commands.known import Commands
 from agentos.frontdesk.commands.picture import draw
+from agentos.frontdesk.ends import Ends
 from agentos.frontdesk.errands import Errands, Resting
 from agentos.frontdesk.handling import Handling
 from agentos.frontdesk.intake import folder_of
 from agentos.frontdesk.watching import Watching
 from agentos.home import Home
 from agentos.memory.room import MemoryRoom
-from agentos.store import messages, outbox, plans
+from agentos.store import messages, plans
 from agentos.store.database import Database
 
 log = logs.get(__name__)
@@ -107,7 +108,7 @@ class FrontDesk:
         # What came before the recovery was done waits for it: older messages go first.
         self._recovered = False
         self._early: list[Message] = []
-        self._open_plans: set[int] = set()
+        self._ends = Ends(database, clock=clock)
 
     async def run(self) -> None:
         """Go on where a crash left off, then see plans to their end, until cancelled."""
@@ -118,8 +119,7 @@ class FrontDesk:
             self._errands.send(self._watching.run(), name="watch over work")
             while True:
                 changed.clear()
-                await self._close_plans()
-                await self._end_quiet()
+                await self._ends.look()
                 await _wait(changed)
         finally:
             await self._errands.call_off()
@@ -182,7 +182,7 @@ class FrontDesk:
         if tapped.message is not None:
             self._take_up(tapped.message)
         if tapped.started_plan is not None:
-            self._open_plans.add(tapped.started_plan)
+            self._ends.await_plan(tapped.started_plan)
         return tapped.toast
 
     async def pressed(self, *, job_id: int, verb: str, via: str) -> str:
@@ -197,7 +197,8 @@ class FrontDesk:
     async def _recover(self) -> None:
         """Take up what was open when the daemon ended, in the order it came."""
         found, unclosed = await self._what_is_open()
-        self._open_plans.update(plan.id for plan in unclosed if plan.id is not None)
+        for plan in unclosed:
+            self._ends.await_plan(plan.id or 0)
         early, self._early = self._early, []
         self._recovered = True
         new = {message.id for message in early}
@@ -349,37 +350,6 @@ class FrontDesk:
             log.exception("apology_failed", message_id=message_id)
             return False
         return True
-
-    async def _close_plans(self) -> None:
-        for plan_id in sorted(self._open_plans):
-            try:
-                await self._close_plan(plan_id)
-            except StoreUnusable as error:
-                log.error("plan_not_closed", plan_id=plan_id, problem=str(error))
-
-    async def _end_quiet(self) -> None:
-        """Say what was held back, once the quiet hours are over."""
-        try:
-            if not await self._database.query(outbox.any_held):
-                return
-            at = self._clock.now()
-            said = await self._database.write(
-                lambda connection: outbox.release(connection, digest=nights.digest, at=at)
-            )
-        except StoreUnusable as error:
-            log.error("quiet_not_ended", problem=str(error))
-            return
-        if said:
-            log.info("quiet_ended", said=said)
-
-    async def _close_plan(self, plan_id: int) -> None:
-        if not await self._database.query(
-            lambda connection: closing.has_ended(connection, plan_id)
-        ):
-            return
-        at = self._clock.now()
-        await self._database.write(lambda connection: closing.close(connection, plan_id, at=at))
-        self._open_plans.discard(plan_id)
 
 
 async def _wait(changed: asyncio.Event) -> None:

@@ -29,7 +29,6 @@ MENU = (
     Entry("cards", "What waits for your answer"),
     Entry("project", "The project of this chat", "/project bike"),
     Entry("projects", "Your projects"),
-    Entry("project", "What this chat belongs to", "/project bike"),
     Entry("plan", "The open plan again"),
     Entry("remember", "Remember something", "/remember Anna is vegetarian"),
     Entry("forget", "Forget something", "/forget Anna, or /forget 12"),
