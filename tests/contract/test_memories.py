@@ -5,7 +5,6 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from agentos.domain.memory import Memory, Trust
@@ -13,7 +12,6 @@ from agentos.errors import NotFound, WrongState
 from agentos.home import Home
 from agentos.store import memories, scrubbing
 from agentos.store.database import Database
-from agentos.store.migrate import migrate
 from tests.memory_room import NOW, a_memory, holding
 
 DAY = timedelta(days=1)
@@ -179,13 +177,3 @@ def test_what_is_erased_is_in_no_file_of_the_database(home: Home, database: Data
     assert scrubbing.scrub(database, texts)
     assert holding(home.root, secret) == []
     assert len(current(database)) == 200
-
-
-def test_the_tables_come_to_a_database_of_before(any_database: Database) -> None:
-    with any_database.begin() as connection:
-        tables = "night capture memory_given memory_use memory core_version"
-        for name in tables.split():
-            connection.execute(text(f"DROP TABLE {name}"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
-    migrate(any_database)
-    assert added(any_database, "after the update").id == 1

@@ -21,9 +21,10 @@ from agentos.engine.recovery import recover
 from agentos.engine.routes import Routes
 from agentos.engine.settling import Ending, settle
 from agentos.errors import StoreUnusable
-from agentos.store import jobs, runs, workers
+from agentos.store import jobs, memories, runs, workers
 from agentos.store.database import Database
 from agentos.store.migrate import migrate
+from tests.memory_room import a_memory
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -273,6 +274,12 @@ def test_an_updated_database_has_all_columns_and_indexes_that_the_rows_tell(
                 assert found[column.name]["nullable"] == column.nullable, column
             indexes = {each["name"] for each in there.get_indexes(table.name)}
             assert {index.name for index in table.indexes} <= indexes, table.name
+
+
+def test_an_updated_database_remembers(old: Database) -> None:
+    migrate(old)
+    with old.begin() as connection:
+        assert memories.add(connection, a_memory("after the update")).id == 1
 
 
 def _version(connection: Connection) -> str:
