@@ -16,6 +16,9 @@ INPUTS := pyproject.toml constraints.txt
 # Tests wait for their children about as long as they work, so two share a processor.
 TESTERS ?= $(shell expr 2 \* "$$(getconf _NPROCESSORS_ONLN)")
 
+# Tests start hundreds of processes; without the files of compiled modules each compiles its own.
+unexport PYTHONDONTWRITEBYTECODE
+
 # An environment whose Python is gone (an upgrade, a moved folder) has nothing installed.
 $(shell [ -x "$(BIN)/python" ] || rm -f "$(VENV)/.installed" "$(VENV)/.installed-dev")
 

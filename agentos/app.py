@@ -16,6 +16,7 @@ from agentos.backends.claude_access import ModelAccess
 from agentos.channels.delivery import Deliverer
 from agentos.channels.terminal import TerminalChannel
 from agentos.config import Config
+from agentos.control.answering import AnsweringOperations
 from agentos.control.daemon import DaemonOperations, Operations, tidy_daily
 from agentos.control.keeping import keep_memory
 from agentos.control.server import ControlServer
@@ -32,6 +33,7 @@ from agentos.engine.sessions import Sessions
 from agentos.errors import BackendFailed, Misconfigured
 from agentos.far_ends import Announce
 from agentos.frontdesk.desk import FrontDesk
+from agentos.frontdesk.expiry import Expiry
 from agentos.home import Home
 from agentos.memory.judge import Judge, assignment
 from agentos.memory.room import MemoryRoom
@@ -229,14 +231,21 @@ async def _wired(
     model = config.memory.model or config.models.fast
     judge = Judge(sessions.open(assignment(home, model=model), title="judge"))
     kept = keep_memory(database, home=home, config=config, clock=clock, judge=judge, room=memory)
+    answering = AnsweringOperations(database, home=home, config=config, clock=clock, desk=desk)
     control = ControlServer(
         home,
         database=database,
         clock=clock,
         config=config,
-        extra={**terminal.operations(), **_operations(running), **kept.operations},
+        extra={
+            **terminal.operations(),
+            **_operations(running),
+            **kept.operations,
+            **answering.operations(),
+        },
     )
     loops: list[Callable[[], Any]] = [control.run, engine.dispatcher.run, desk.run]
+    loops.append(Expiry(database, clock=clock).run)
     loops += [forks_warm(engine.forks), lambda: _evict(engine)]
     loops.append(tidy_daily(database, home=home, clock=clock, days=config.retention.days))
     loops += [*memory.loops, *kept.loops]

@@ -19,6 +19,7 @@ from agentos.errors import Misconfigured
 from agentos.settings import (
     Backends,
     Capacity,
+    Cards,
     Claude,
     Cli,
     Engine,
@@ -26,11 +27,13 @@ from agentos.settings import (
     Memory,
     Models,
     Owner,
+    PolicySettings,
     Quiet,
     Retention,
     Standins,
     Store,
     Telegram,
+    Voice,
 )
 
 PREFIX = "AGENTOS_"
@@ -55,7 +58,10 @@ class Config(BaseSettings):
     opencode: Cli = Field(default_factory=Cli)
     memory: Memory = Field(default_factory=Memory)
     quiet: Quiet = Field(default_factory=Quiet)
+    voice: Voice = Field(default_factory=Voice)
     store: Store = Field(default_factory=Store)
+    cards: Cards = Field(default_factory=Cards)
+    policy: PolicySettings = Field(default_factory=PolicySettings)
     retention: Retention = Field(default_factory=Retention)
     log: Log = Field(default_factory=Log)
     standins: Standins = Field(default_factory=Standins)

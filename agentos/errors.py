@@ -12,6 +12,7 @@
     ├── ChannelDown        the other side of a channel cannot be reached, or refuses us
     ├── BackendFailed      the agent backend ended without a result
     │   └── BackendMissing it is not there, or not what it should be: another try fails, too
+    ├── NotTranscribed     a recording that could not be put into words
     ├── IndexDown          the memory index does not answer; recall goes by the rows meanwhile
     └── LeaseLost          a run that is no longer the live one tried to settle
 
@@ -84,6 +85,10 @@ class BackendFailed(AgentosError):
 
 class BackendMissing(BackendFailed):
     """The {backend} backend cannot be used: {problem}"""
+
+
+class NotTranscribed(AgentosError):
+    """A recording could not be put into words: {problem}."""
 
 
 class IndexDown(AgentosError):

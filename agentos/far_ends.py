@@ -122,5 +122,7 @@ async def telegram_channel(
         return None
     owner = await database.query(lambda connection: people.find_owner(connection, channel.name))
     if config.telegram.owner_id is None and owner is None:
-        announce(f"To pair it with you, send it this code: {pairing_code}")
+        link = channel.pairing_link(pairing_code)
+        opened = f" (or open {link})" if link else ""
+        announce(f"To pair it with you, send it this code: {pairing_code}{opened}")
     return channel

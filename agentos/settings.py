@@ -2,7 +2,8 @@
 
 import json
 import re
-from typing import Annotated, Any
+import shlex
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -198,6 +199,36 @@ class Memory(_Section):
     context_days: int = Field(default=90, ge=0, le=3650)
 
 
+class Voice(_Section):
+    """Who puts voice messages into words: a program here, or a server; with neither, nobody does.
+
+    In `command`, {file} is the audio and {language} the language; its output is the text. `url` is
+    an address like https://host/v1/audio/transcriptions that speaks OpenAI's API.
+    """
+
+    command: str = ""
+    url: str = ""
+    key: SecretStr = SecretStr("")
+    model: str = "whisper-1"
+    # Two letters, such as "de"; empty lets the transcriber find out.
+    language: str = Field(default="", pattern=r"^[a-zA-Z-]{0,12}$")
+    timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
+
+    @field_validator("command")
+    @classmethod
+    def _has_file(cls, command: str) -> str:
+        if command and not any("{file}" in word for word in shlex.split(command)):
+            raise ValueError("the command needs {file}, which becomes the audio file")
+        return command
+
+    @field_validator("url")
+    @classmethod
+    def _is_web(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return url
+
+
 class Store(_Section):
     """Where the rows are. Empty means SQLite in home."""
 
@@ -229,6 +260,33 @@ class Log(_Section):
     """How much is logged."""
 
     level: str = Field(default="INFO", pattern="(?i)^(debug|info|warning|error)$")
+
+
+class Cards(_Section):
+    """Questions that wait for you."""
+
+    # How long what a worker asks waits for an answer; then nothing happens, and it goes on without.
+    days: float = Field(default=7, gt=0, le=365)
+
+
+class Allowance(_Section):
+    """What is allowed without asking, beside or instead of what ships (agentos/domain/rules.py)."""
+
+    # Instead of the shipped list; unset leaves that.
+    may: list[Literal["fetch", "install", "send", "outside", "system", "unseen"]] | None = None
+    # Beside it: tools by name, commands word for word, folders to write to.
+    tools: list[str] = Field(default_factory=list)
+    commands: list[str] = Field(default_factory=list)
+    folders: list[str] = Field(default_factory=list)
+
+
+class PolicySettings(_Section):
+    """What workers may do without asking, by the kind of task and by persona."""
+
+    kinds: dict[Literal["code", "writing", "research", "extraction", "ops"], Allowance] = Field(
+        default_factory=dict
+    )
+    personas: dict[str, Allowance] = Field(default_factory=dict)
 
 
 class Standins(_Section):

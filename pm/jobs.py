@@ -9,6 +9,7 @@ import typer
 from agentos.control.plain import one_line
 from agentos.domain.states import JobState
 from agentos.domain.when import find_time
+from pm.asking import Expires, NoOther, Options, QuestionText, ask
 from pm.call import ask_daemon, call
 from pm.graph import dot, mermaid, tree
 from pm.logs import print_logs
@@ -214,6 +215,31 @@ def graph(
         say(line)
     if found["cut"] and not (as_mermaid or as_dot):
         say("(there are more; name a job, a plan or a project)")
+
+
+@jobs.command("ask")
+def ask_owner(
+    job: JobId,
+    question: QuestionText,
+    option: Options = None,
+    expires: Expires = None,
+    no_other: NoOther = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the owner something that a job waits for.
+
+    \b
+    Example: pm job ask 12 --question "Which colour?" --option "a:Green" --option "b:Red"
+    """
+    ask(
+        "job.ask",
+        job=job,
+        question=question,
+        options=option,
+        expires=expires,
+        no_other=no_other,
+        as_json=as_json,
+    )
 
 
 @jobs.command("logs")

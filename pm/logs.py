@@ -26,6 +26,12 @@ _KEPT_WORDS = {
     "job_cancelled": "cancelled",
     "card_opened": "asked you something",
     "card_answered": "you answered",
+    "card_expired": "no answer came in time",
+    "card_cancelled": "no answer is needed any more",
+    "tool_allowed": "you allowed it a tool",
+    "tool_refused": "a tool is refused",
+    "tool_used": "it uses what you allowed once",
+    "tool_revoked": "you took back what you had decided",
 }
 _Line = dict[str, Any]
 

@@ -6,6 +6,7 @@ import typer
 
 from agentos.control.plain import one_line
 from agentos.domain.states import TaskState
+from pm.asking import Expires, NoOther, Options, QuestionText, ask
 from pm.call import call
 from pm.options import AsJson, Limit, ProjectOption
 from pm.output import field, paint, say, say_json, table, when
@@ -77,3 +78,30 @@ def show(
         field("review", f"{verdict}, {review['score']} by {review['model']}")
     say("\nJobs")
     table(found["jobs"], JOB_COLUMNS, empty="none")
+
+
+@tasks.command("ask")
+def ask_owner(
+    task: Annotated[int, typer.Argument(help="Its id.", min=1)],
+    question: QuestionText,
+    option: Options = None,
+    expires: Expires = None,
+    no_other: NoOther = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the owner about a task. What works on it waits for the answer, and goes on with it.
+
+    \b
+    Example:
+      pm task ask 88 --question "Which approach?" \\
+        --option "a:Direct:Ship now" --option "b:Staged:Test first" --expires 2d
+    """
+    ask(
+        "task.ask",
+        task=task,
+        question=question,
+        options=option,
+        expires=expires,
+        no_other=no_other,
+        as_json=as_json,
+    )

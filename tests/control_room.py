@@ -40,7 +40,14 @@ class PlainDesk:
             errand.add_done_callback(self.errands.discard)
         return stored
 
-    async def edited(self, *, channel: str, external_message_id: str, text: str) -> None:
+    async def edited(
+        self,
+        *,
+        channel: str,
+        external_message_id: str,
+        text: str,
+        conversation: str | None = None,
+    ) -> None:
         """The terminal has no edits."""
 
     async def tapped(self, *, card_id: int, key: str, via: str) -> str:

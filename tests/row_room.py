@@ -24,11 +24,12 @@ class Rows:
         self.database = database
         self.home = home
         self.now = NOW
+        self.config = Config()
 
     def ask(self, op: str, **params: Any) -> Answer:
         """Run an operation."""
         operation = OPERATIONS[op]
-        here = Here(at=self.now, home=self.home, config=Config())
+        here = Here(at=self.now, home=self.home, config=self.config)
         work = operation.prepare(params, here=here)
         with self.database.begin() if operation.writes else self.database.read() as connection:
             return work(connection)

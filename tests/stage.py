@@ -33,6 +33,7 @@ from agentos.home import Home
 from agentos.standins.messages_control import MessagesControl
 from agentos.standins.process import StandinProcess
 from agentos.standins.telegram_user import ChatView, TelegramUser
+from tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "1000001:stand-in"
@@ -70,7 +71,7 @@ class Stage:
         self.user = TelegramUser(far.bot.url, patience=PATIENCE)
         self.model = MessagesControl(far.messages.url)
         self.environment = {**_environment(self.home, far), **environment}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
         self._root = root
         self._starts = 0
         self._drain: threading.Thread | None = None
@@ -115,9 +116,7 @@ class Stage:
         self, *, before: Callable[[], None] | None = None, takeover: bool = False
     ) -> subprocess.Popen[bytes]:
         """Start the daemon's process and return at once; `before` runs in it first of all."""
-        assert self.process is None or self.process.poll() is not None, "it is running already"
-        self._starts += 1
-        self.process = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", "agentos.cli", "up", *["--takeover"] * takeover],
             env=self.environment,
             cwd=self._root,
@@ -127,17 +126,22 @@ class Stage:
             start_new_session=True,
             preexec_fn=before,
         )
+        self._follow(process)
+        return process
+
+    def _follow(self, process: subprocess.Popen[bytes] | Forked) -> None:
+        assert self.process is None or self.process.poll() is not None, "it is running already"
+        self.process = process
+        self._starts += 1
         # A pipe and not the file itself: what is done to the daemon's files must not touch it.
         file = self._root / f"daemon-{self._starts:03d}.out"
-        self._drain = threading.Thread(target=_drain, args=(self.process, file), daemon=True)
+        self._drain = threading.Thread(target=_drain, args=(process, file), daemon=True)
         self._drain.start()
-        return self.process
 
-    async def start(
-        self, *, within: timedelta = PATIENCE, before: Callable[[], None] | None = None
-    ) -> dict[str, Any]:
-        """Start the daemon and wait until it answers; returns its status."""
-        process = self.begin(before=before)
+    async def start(self, *, within: timedelta = PATIENCE) -> dict[str, Any]:
+        """Start the daemon, forked, and wait until it answers; returns its status."""
+        process = Forked.agentos("up", environment=self.environment, folder=self._root)
+        self._follow(process)
         deadline = time.monotonic() + within.total_seconds()
         while time.monotonic() < deadline:
             with suppress(DaemonUnreachable):
@@ -233,7 +237,7 @@ def by_bot(view: ChatView) -> list[str]:
     return [message.text for message in view.messages if message.by == "bot"]
 
 
-def _drain(process: subprocess.Popen[bytes], file: Path) -> None:
+def _drain(process: subprocess.Popen[bytes] | Forked, file: Path) -> None:
     """Copy what a process says into a file, until it and all it has started are gone."""
     assert process.stdout is not None
     with process.stdout as pipe, file.open("wb", buffering=0) as copy:

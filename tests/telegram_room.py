@@ -50,11 +50,22 @@ class Desk:
             await self.channel.acknowledge(stored)
         return stored
 
-    async def edited(self, *, channel: str, external_message_id: str, text: str) -> None:
+    async def edited(
+        self,
+        *,
+        channel: str,
+        external_message_id: str,
+        text: str,
+        conversation: str | None = None,
+    ) -> None:
         """Change it."""
         await self.database.write(
             lambda c: messages.edit(
-                c, channel=channel, external_message_id=external_message_id, text=text
+                c,
+                channel=channel,
+                external_message_id=external_message_id,
+                text=text,
+                conversation=conversation,
             )
         )
 

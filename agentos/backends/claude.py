@@ -6,7 +6,7 @@ import os
 import sys
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -49,7 +49,7 @@ _INTERRUPT_SECONDS = 1.0
 _CALL_OFF_SECONDS = 5.0
 _NOTED_SECONDS = 2.0
 _LOST = "No conversation found"
-MayUse = Callable[[str, Mapping[str, Any]], str | None]
+MayUse = Callable[[str, Mapping[str, Any]], Awaitable[str | None]]
 
 
 class ClaudeBackend:
@@ -202,7 +202,7 @@ class ClaudeBackend:
         if not self._in_turn:
             return PermissionResultDeny(message="This turn is over.")
         is_ours = tool.startswith(claude_tools.PREFIX)
-        reason = None if is_ours else self._may_use(tool, arguments)
+        reason = None if is_ours else await self._may_use(tool, arguments)
         if reason is not None:
             return PermissionResultDeny(message=reason)
         await self._has_been_told(context)

@@ -196,6 +196,8 @@ def in_plain_words(tool: str, arguments: Mapping[str, Any]) -> str:
             return f"remembers: {said('text')}"
         case "mcp__agentos__request_forget":
             return f"asks to forget #{said('memory')}"
+        case "mcp__agentos__ask_owner":
+            return f"asks you: {said('question')}"
         case _:
             return f"uses {tool}"
 

@@ -16,14 +16,14 @@ import os
 import socket
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from agentos.domain.frames import Assignment, Failure, SessionOpened, Turn, TurnEnded
 from agentos.domain.ports import Event
 
-MayUse = Callable[[str, Mapping[str, Any]], str | None]
+MayUse = Callable[[str, Mapping[str, Any]], Awaitable[str | None]]
 _FLOOD_PIECE = b"flood " * 16_384
 _FLOOD_PIECES = 1_068  # 100 MiB
 
@@ -52,7 +52,7 @@ class EchoBackend:
             yield SessionOpened(session_id=self._session_id)
         for line in _task_of(turn.prompt).splitlines():
             word, _, rest = line.strip().partition(":")
-            if word in _DRILLS and (problem := self._drill(word, rest.strip(), turn)):
+            if word in _DRILLS and (problem := await self._drill(word, rest.strip(), turn)):
                 yield TurnEnded(turn_id=turn.turn_id, failure=Failure.refused, problem=problem)
                 return
         yield TurnEnded(turn_id=turn.turn_id, text=turn.prompt)
@@ -64,28 +64,28 @@ class EchoBackend:
     async def close(self) -> None:
         """There is nothing to end."""
 
-    def _drill(self, word: str, rest: str, turn: Turn) -> str | None:
+    async def _drill(self, word: str, rest: str, turn: Turn) -> str | None:
         """Do one line; why it cannot be done, or None."""
         match word:
             case "append":
-                return self._append(rest, turn)
+                return await self._append(rest, turn)
             case "sleep":
                 try:
-                    time.sleep(float(rest))
+                    _sleep(float(rest))
                 except (ValueError, OverflowError):
                     return f"{rest!r} is no number of seconds to sleep"
             case "exit":
                 os._exit(3)
             case "hang":
                 while True:
-                    time.sleep(3600)
+                    _sleep(3600)
             case _:
                 _misbehave(word)
         return None
 
-    def _append(self, name: str, turn: Turn) -> str | None:
+    async def _append(self, name: str, turn: Turn) -> str | None:
         path = self._folder / name
-        refused = self._may_use("Write", {"file_path": str(path)})
+        refused = await self._may_use("Write", {"file_path": str(path)})
         if refused is None:
             line = f"{turn.run_id} {time.monotonic():.6f}\n".encode()
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -94,6 +94,11 @@ class EchoBackend:
             finally:
                 os.close(file)
         return refused
+
+
+def _sleep(seconds: float) -> None:
+    """Hold up all there is: that is the drill."""
+    time.sleep(seconds)
 
 
 def _task_of(prompt: str) -> str:

@@ -4,7 +4,7 @@ It asks before it writes or runs anything, so the policy of the worker decides o
 costs no start; only when the folders change that a turn may use, the CLI begins anew with them.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
@@ -31,7 +31,7 @@ _NAME = "gemini"
 _START_WITHIN = timedelta(seconds=120)
 _HISTORY_WITHIN = timedelta(seconds=5)
 _ALLOWED, _FORBIDDEN = "proceed_once", "cancel"
-MayUse = Callable[[str, Mapping[str, Any]], str | None]
+MayUse = Callable[[str, Mapping[str, Any]], Awaitable[str | None]]
 
 
 class GeminiBackend:
@@ -159,7 +159,7 @@ class GeminiBackend:
         assert self._agent is not None
         call = said.get("params", {}).get("toolCall") or {}
         tool, arguments = asked_of_the_policy(call)
-        reason = self._may_use(tool, arguments)
+        reason = await self._may_use(tool, arguments)
         option = _ALLOWED if reason is None else _FORBIDDEN
         events = heard.started(call)
         if reason is not None:

@@ -5,7 +5,7 @@ model fails it would wait and try again by itself; that is the engine's, so its 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from agentos.errors import BackendFailed
 
 _NAME = "opencode"
 _ABORT_SECONDS = 10.0
-MayUse = Callable[[str, Mapping[str, Any]], str | None]
+MayUse = Callable[[str, Mapping[str, Any]], Awaitable[str | None]]
 
 
 class OpencodeBackend:
@@ -165,7 +165,7 @@ class OpencodeBackend:
     async def _decide(self, server: OpencodeServer, asked: Json, *, root: str) -> None:
         """Answer for the owner: by the policy of the worker, and with its reason."""
         tool, arguments = asked_of_the_policy(asked, root=root)
-        reason = self._may_use(tool, arguments)
+        reason = await self._may_use(tool, arguments)
         answer = {"reply": "once"} if reason is None else {"reply": "reject", "message": reason}
         await server.ask("POST", f"/permission/{asked.get('id')}/reply", answer)
 

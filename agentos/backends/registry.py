@@ -1,7 +1,7 @@
 """Each backend by its name. Only a worker imports this: it brings the Agent SDK along."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from agentos.backends.capabilities import check_known
@@ -15,7 +15,7 @@ from agentos.backends.opencode import OpencodeBackend
 from agentos.backends.reach import Reach
 from agentos.domain.ports import Backend
 
-MayUse = Callable[[str, Mapping[str, Any]], str | None]
+MayUse = Callable[[str, Mapping[str, Any]], Awaitable[str | None]]
 
 
 def make(name: str, *, may_use: MayUse, ask: Ask | None = None) -> Backend:

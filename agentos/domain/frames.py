@@ -11,8 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from agentos.domain.rules import Granted, Rules
+
 # In the environment of a child and so of all that it starts: "<home>:<number of the child>".
 MARK = "AGENTOS_CHILD"
+# What a child asks by itself, beside the tools of its session: whether the owner allows the use of
+# a tool, and that what he allowed once is used up by the use that follows.
+APPROVE, USE_GRANT = "approve", "use_grant"
 # The name of the file, in a job's folder, in which the end of its turn lies.
 LAST_FRAME = "ended.json"
 
@@ -90,6 +95,9 @@ class Turn(_Frame):
     run_id: int | None = None
     transcript: str | None = None
     folders: list[str] = Field(default_factory=list)
+    # What it may do unasked, and what the owner has decided for it.
+    rules: Rules = Field(default_factory=Rules)
+    granted: list[Granted] = Field(default_factory=list)
 
 
 class Nudge(_Frame):

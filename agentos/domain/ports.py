@@ -121,8 +121,15 @@ class Reception(Protocol):
         """Store a message and have it acknowledged and handled; None when it was known already."""
         ...
 
-    async def edited(self, *, channel: str, external_message_id: str, text: str) -> None:
-        """The owner changed a message; one that is not handled yet is changed too."""
+    async def edited(
+        self,
+        *,
+        channel: str,
+        external_message_id: str,
+        text: str,
+        conversation: str | None = None,
+    ) -> None:
+        """Somebody changed a message; one that is not handled yet is changed too."""
         ...
 
     async def tapped(self, *, card_id: int, key: str, via: str) -> str:

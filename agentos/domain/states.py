@@ -155,7 +155,11 @@ PROJECTS: Transitions[ProjectState] = {
 
 TASKS: Transitions[TaskState] = {
     TaskState.proposed: {TaskState.pending: _OWNER, TaskState.cancelled: _OWNER},
-    TaskState.pending: {TaskState.running: _ENGINE, TaskState.cancelled: _OWNER_OR_ENGINE},
+    TaskState.pending: {
+        TaskState.running: _ENGINE,
+        TaskState.waiting: _ENGINE,
+        TaskState.cancelled: _OWNER_OR_ENGINE,
+    },
     TaskState.running: {
         TaskState.pending: _ENGINE,
         TaskState.reviewing: _ENGINE,
@@ -201,6 +205,7 @@ PLANS: Transitions[PlanState] = {
 JOBS: Transitions[JobState] = {
     JobState.queued: {
         JobState.running: _ENGINE,
+        JobState.parked: _ENGINE,  # a question is open
         JobState.done: _ENGINE,  # a reminder needs no run
         JobState.failed: _ENGINE,
         JobState.cancelled: _OWNER_OR_ENGINE,

@@ -8,6 +8,7 @@ from sqlalchemy import Column, Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from agentos.domain.columns import EnumText, Json, UtcDateTime
+from agentos.domain.people import Audience
 from agentos.domain.row import Row
 from agentos.domain.states import CardState, MessageState, OutboxState
 
@@ -27,6 +28,16 @@ class CardKind(StrEnum):
     clarify = auto()
     ask = auto()
     forget = auto()  # which of some memories is meant; the keys are their ids
+    approve = auto()  # whether a worker may use a tool in a way that its policy does not cover
+    knock = auto()  # whether somebody is let in; the keys end with their id
+
+
+class Scope(StrEnum):
+    """How far an answer about a tool reaches."""
+
+    once = auto()
+    job = auto()
+    project = auto()
 
 
 class Message(Row, table=True):
@@ -36,7 +47,7 @@ class Message(Row, table=True):
     __table_args__ = (UniqueConstraint("channel", "external_id", name="uq_message_external"),)
     id: int | None = Field(default=None, primary_key=True)
     channel: str = Field(max_length=32)
-    # "<channel>:<chat>", where an answer goes.
+    # "<channel>:<chat>" or "<channel>:<chat>/<topic>", where an answer goes.
     conversation: str = Field(max_length=200, index=True)
     # The channel's own id of the update; the unique pair makes a redelivery change nothing.
     external_id: str = Field(max_length=200)
@@ -47,6 +58,13 @@ class Message(Row, table=True):
     attachments: list[dict[str, Any]] = Field(
         default_factory=list, sa_column=Column(Json, nullable=False)
     )
+    # Who said it, where the channel knows several people; and who hears the answer.
+    person_id: int | None = None
+    audience: Audience = Field(
+        default=Audience.owner, sa_column=Column(EnumText(Audience), nullable=False)
+    )
+    # The channel's id of the album whose parts are the attachments.
+    album: str | None = Field(default=None, max_length=64)
     state: MessageState = Field(
         default=MessageState.received,
         sa_column=Column(EnumText(MessageState), nullable=False, index=True),
@@ -57,6 +75,16 @@ class Message(Row, table=True):
     preview_external_id: str | None = Field(default=None, max_length=200)
     received_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     handled_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+
+
+class Binding(Row, table=True):
+    """A conversation that belongs to a project: so does the work that is asked for in it."""
+
+    __tablename__ = "binding"
+    id: int | None = Field(default=None, primary_key=True)
+    conversation: str = Field(unique=True, max_length=200)
+    project_id: int = Field(foreign_key="project.id", index=True)
+    created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
 
 
 class Outgoing(Row, table=True):
@@ -145,7 +173,17 @@ class Card(Row, table=True):
         default=CardState.open, sa_column=Column(EnumText(CardState), nullable=False, index=True)
     )
     answer: str | None = Field(default=None, sa_column=Column(Text))
+    # The answer in the owner's own words, when `answer` is "other".
+    words: str | None = Field(default=None, sa_column=Column(Text))
     answered_via: str | None = Field(default=None, max_length=32)
+    # Whether it can be answered in words, and since when they are waited for.
+    other: bool = False
+    words_wanted_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    # The whole of what is asked about, where a message shows a part; and what is to be allowed.
+    detail: str | None = Field(default=None, sa_column=Column(Text))
+    request: dict[str, Any] | None = Field(default=None, sa_column=Column(Json))
+    # The last run of the job that was told how it ended.
+    told_run_id: int | None = None
     plan_id: int | None = Field(default=None, foreign_key="plan.id")
     task_id: int | None = Field(default=None, foreign_key="task.id")
     job_id: int | None = Field(default=None, foreign_key="job.id", index=True)
@@ -153,3 +191,24 @@ class Card(Row, table=True):
     created_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     answered_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
     expires_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+
+
+class Grant(Row, table=True):
+    """What the owner has allowed, or refused, a worker to do: exactly that and nothing like it."""
+
+    # GRANT is a word of SQL's own.
+    __tablename__ = "granted"
+    id: int | None = Field(default=None, primary_key=True)
+    tool: str = Field(max_length=100)
+    # The command, the path or the address, whole; with a digest when also the content is meant.
+    pattern: str = Field(sa_column=Column(Text, nullable=False))
+    digest: str = Field(default="", max_length=64)
+    scope: Scope = Field(sa_column=Column(EnumText(Scope), nullable=False))
+    allowed: bool = True
+    job_id: int | None = Field(default=None, foreign_key="job.id", index=True)
+    project_id: int | None = Field(default=None, foreign_key="project.id", index=True)
+    card_id: int | None = Field(default=None, foreign_key="card.id", index=True)
+    via: str = Field(default="", max_length=32)
+    decided_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    used_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))
+    revoked_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime))

@@ -8,9 +8,11 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from agentos.config import Config
+from agentos.domain.cards import told as shown_to_worker
 from agentos.domain.frames import Access, Assignment, Tool, Turn
 from agentos.domain.work import Job, Run, Worker
 from agentos.engine.attempts import Deeds, deeds
+from agentos.engine.consulting import Told
 from agentos.engine.handover import Past, past_of
 from agentos.errors import NotFound
 from agentos.home import Home
@@ -68,6 +70,7 @@ def brief(
     config: Config,
     home: Home,
     now: datetime,
+    told: Told,
     recalled: Sequence[Recollection] = (),
     tools: Sequence[Tool] = (),
 ) -> Briefing:
@@ -90,7 +93,44 @@ def brief(
         heartbeat_seconds=config.engine.heartbeat_seconds,
         tools=list(tools),
     )
-    prompt = render(
+    prompt = _task_prompt(
+        job, run, needs, outbox=outbox, transcript=transcript, told=told, recalled=recalled
+    )
+    if run.session_id is None and past.summary:
+        prompt = f"{past.told(lost=False)}\n\n{prompt}"
+    if_lost = past.told(lost=True) if run.session_id is not None else ""
+    if told.answers:
+        answers = render("answers.md.j2", answers=shown_to_worker(told.answers), artefacts=outbox)
+        if run.session_id is not None and told.was_in_order:
+            # It knows its task; only a new session has to be told that first.
+            prompt, if_lost = answers, f"{if_lost}\n\n{prompt}".strip()
+        else:
+            prompt = f"{prompt}\n\n{answers}"
+    turn = Turn(
+        turn_id=run.token,
+        prompt=prompt,
+        if_lost=if_lost,
+        run_id=run.id,
+        transcript=str(transcript),
+        folders=[str(working), str(outbox)],
+        rules=told.rules,
+        granted=list(told.granted),
+    )
+    return Briefing(assignment=assignment, turn=turn, artefacts=outbox, past=past)
+
+
+def _task_prompt(
+    job: Job,
+    run: Run,
+    needs: Sequence[Needed],
+    *,
+    outbox: Path,
+    transcript: Path,
+    told: Told,
+    recalled: Sequence[Recollection],
+) -> str:
+    """The task, with what it builds on and what was tried before."""
+    return render(
         "job.md.j2",
         title=job.title,
         prompt=job.prompt,
@@ -108,20 +148,10 @@ def brief(
         recalled=list(recalled),
         artefacts=str(outbox),
         attempt=run.number,
-        resumed=run.number > 1,
+        # What was parked in order was not interrupted.
+        resumed=run.number > 1 and not told.was_in_order,
         earlier=deeds(transcript, before_run=run.id) if run.number > 1 else Deeds(last=[]),
     )
-    if run.session_id is None and past.summary:
-        prompt = f"{past.told(lost=False)}\n\n{prompt}"
-    turn = Turn(
-        turn_id=run.token,
-        prompt=prompt,
-        if_lost=past.told(lost=True) if run.session_id is not None else "",
-        run_id=run.id,
-        transcript=str(transcript),
-        folders=[str(working), str(outbox)],
-    )
-    return Briefing(assignment=assignment, turn=turn, artefacts=outbox, past=past)
 
 
 def _system_prompt(

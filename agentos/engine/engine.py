@@ -6,10 +6,12 @@ from datetime import timedelta
 from agentos.config import Config
 from agentos.domain.ports import Clock
 from agentos.engine.claiming import Claims, Started
+from agentos.engine.consulting import Consulting
 from agentos.engine.dispatcher import Dispatcher
 from agentos.engine.forks import ForkServer
 from agentos.engine.machine import Machine
 from agentos.engine.outlook import Outlook
+from agentos.engine.questions import Questions
 from agentos.engine.routes import Routes
 from agentos.engine.supervisor import Supervisor
 from agentos.engine.warmth import WarmChildren
@@ -41,6 +43,7 @@ class Engine:
         self._config = config
         self._home = home
         self._memory = memory
+        self._questions = Questions(database, clock=clock, config=config)
         self.routes = routes or Routes(models={"claude": config.models.work})
         self.forks = ForkServer(home=home.root, environment=environment, mark=home.mark)
         self.machine = Machine(
@@ -65,6 +68,15 @@ class Engine:
 
     def attend(self, started: Started) -> Supervisor:
         """Who attends a run that was claimed."""
+        consulting = Consulting(
+            started.run,
+            job=started.job,
+            worker=started.worker,
+            database=self._database,
+            config=self._config,
+            questions=self._questions,
+            memory=self._memory,
+        )
         return Supervisor(
             started.run,
             job=started.job,
@@ -75,5 +87,5 @@ class Engine:
             home=self._home,
             forks=self.forks,
             warm=self.warm,
-            memory=self._memory,
+            consulting=consulting,
         )

@@ -21,7 +21,18 @@ from agentos.domain.work import Artefact, Job, Run, Worker
 from agentos.engine import retrying
 from agentos.engine.capacity import shown
 from agentos.engine.collecting import Collection
-from agentos.store import artefacts, events, expectations, jobs, outbox, pools, runs, usage, workers
+from agentos.store import (
+    artefacts,
+    cards,
+    events,
+    expectations,
+    jobs,
+    outbox,
+    pools,
+    runs,
+    usage,
+    workers,
+)
 
 _LEAST_REST = timedelta(seconds=1)
 
@@ -76,6 +87,8 @@ def settle(
         return job.state  # it was cancelled meanwhile; that has been said by who did it
     match ending.state:
         case RunState.done:
+            if _is_to_go_on(connection, job):
+                return queue_again(connection, job, at=at)
             return _finish(connection, job, run, ending, found, at=at)
         case RunState.interrupted | RunState.cancelled:
             # Nobody has cancelled the job: it goes on where it was.
@@ -91,11 +104,28 @@ def settle(
 def queue_again(
     connection: Connection, job: Job, *, at: datetime, wait: timedelta = timedelta()
 ) -> JobState:
-    """It goes on after a while, in the session it has, at its place in the queue."""
+    """It goes on after a while, in the session it has, at its place in the queue.
+
+    One that has asked the owner something is parked until the answer.
+    """
     assert job.id is not None
+    if cards.waits_for(connection, job.id):
+        jobs.move(connection, job.id, JobState.parked, by=Actor.engine, at=at)
+        return JobState.parked
     run_at = at + wait if wait else None
     jobs.move(connection, job.id, JobState.queued, by=Actor.engine, at=at, run_at=run_at)
     return JobState.queued
+
+
+def _is_to_go_on(connection: Connection, job: Job) -> bool:
+    """Whether a run that came to its end has left a question, or was not told an answer.
+
+    An answer may come while the run that asked is still ending.
+    """
+    assert job.id is not None
+    if not cards.list_for_job(connection, job.id):
+        return False
+    return cards.waits_for(connection, job.id) or bool(cards.list_untold(connection, job.id))
 
 
 def release(

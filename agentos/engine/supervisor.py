@@ -25,8 +25,8 @@ from agentos.domain.work import Job, Run, Worker
 from agentos.engine import handover
 from agentos.engine.assignments import Briefing, brief, look_back
 from agentos.engine.collecting import NOTHING, Collection, collect
+from agentos.engine.consulting import Consulting
 from agentos.engine.forks import ForkServer
-from agentos.engine.memory import RunMemory
 from agentos.engine.notes import Notes
 from agentos.engine.place import Place
 from agentos.engine.settling import Ending, settle
@@ -35,7 +35,6 @@ from agentos.engine.warmth import WarmChildren
 from agentos.engine.watch import Watch
 from agentos.errors import AgentosError, BackendFailed, LeaseLost, StoreUnusable
 from agentos.home import Home
-from agentos.memory.room import MemoryRoom
 from agentos.prompts import render
 from agentos.store.database import Database
 
@@ -62,7 +61,7 @@ class Supervisor:
         home: Home,
         forks: ForkServer,
         warm: WarmChildren,
-        memory: MemoryRoom | None = None,
+        consulting: Consulting,
     ) -> None:
         self.run = run
         self.job = job
@@ -71,7 +70,7 @@ class Supervisor:
         self._clock = clock
         self._config = config
         self._home = home
-        self._memory = RunMemory(memory, run=run, job=job, worker=worker)
+        self._consulting, self._memory = consulting, consulting.memory
         self._place = Place(
             worker,
             forks=forks,
@@ -265,6 +264,7 @@ class Supervisor:
         needs, past = await self._database.query(
             lambda connection: look_back(connection, self.run, self.worker)
         )
+        told = await self._consulting.told()
         recalled = await self._memory.recall()
         return await asyncio.to_thread(
             brief,
@@ -276,12 +276,13 @@ class Supervisor:
             config=self._config,
             home=self._home,
             now=self._clock.now(),
+            told=told,
             recalled=recalled,
-            tools=self._memory.tools,
+            tools=self._consulting.tools,
         )
 
     async def _answer(self, asked: Asked) -> Answered:
-        return await self._memory.answer(asked, read_outside=self._turns.read_outside)
+        return await self._consulting.answer(asked, read_outside=self._turns.read_outside)
 
     async def _unless_over(self, work: Coroutine[Any, Any, T]) -> T:
         """Do this unless the run is made to end meanwhile. Raises RunOver then.

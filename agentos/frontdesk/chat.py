@@ -45,6 +45,9 @@ class _Talk:
 class Chat:
     """Answers messages. Its sessions survive a restart: their ids are in the rows."""
 
+    # Begins the names of its workers, each of which keeps the session of one conversation.
+    prefix = "chat"
+
     def __init__(
         self,
         sessions: Sessions,
@@ -136,21 +139,31 @@ class Chat:
             since=since,
         )
         around = replace(around, recalled=list(recalled))
-        return turn_prompt(intake, around, fresh=since is None), around.upto
+        return self.turn_prompt(message, intake, around, fresh=since is None), around.upto
+
+    def system_prompt(self, home: Home, *, owner_name: str) -> str:
+        """What a session is told at its start. Reads files."""
+        return system_prompt_of(home, owner_name=owner_name)
+
+    def turn_prompt(
+        self, message: Message, intake: Intake, around: Surroundings, *, fresh: bool
+    ) -> str:
+        """What it is told for one message."""
+        return turn_prompt(intake, around, fresh=fresh)
 
     async def _worker(self, conversation: str) -> Worker:
         at = self._clock.now()
         model = self._config.models.work
         return await self._database.write(
             lambda connection: workers.desk(
-                connection, f"chat-{conversation}"[:200], model=model, at=at
+                connection, f"{self.prefix}-{conversation}"[:200], model=model, at=at
             )
         )
 
     async def _talk(self, conversation: str, worker: Worker) -> _Talk:
         """The session of a conversation; a new child when what it is told at the start changed."""
         system_prompt = await asyncio.to_thread(
-            system_prompt_of, self._home, owner_name=self._config.owner.name
+            self.system_prompt, self._home, owner_name=self._config.owner.name
         )
         talk = self._talks.get(conversation)
         if talk is not None and talk.system_prompt == system_prompt:
@@ -195,6 +208,7 @@ def turn_prompt(intake: Intake, around: Surroundings, *, fresh: bool) -> str:
         files=intake.files,
         reply=around.replied,
         forwarded_from=intake.forwarded_from,
+        quoted=intake.quoted,
         text=intake.shown,
         **around.times(),
     )

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from agentos.domain.cards import age, block_of, buttons_of
 from agentos.domain.states import JOBS, TASKS, Actor, JobState, TaskState, allowed
 from agentos.domain.talk import Message
 from agentos.domain.work import Job, JobKind
 from agentos.errors import NotFound
-from agentos.frontdesk import effects, nights, words
+from agentos.frontdesk import effects, nights, rooms, words
 from agentos.frontdesk.lines import cut
 from agentos.store import cards, jobs, memories, outbox, tasks
 
@@ -36,6 +37,7 @@ _HELP = """Just write what you want, as you would to a person.
 /status what is going on
 /jobs the last ten jobs
 /cards what waits for your answer
+/project bike lets this chat or topic belong to a project
 /remember Anna is vegetarian
 /forget Anna, or /forget 12
 /why shows what I had in mind, /why Anna what I know
@@ -69,6 +71,7 @@ class Commands:
             "quiet": lambda connection, _, rest, at: nights.quiet(
                 connection, rest, zone=self._zone, at=at
             ),
+            "project": rooms.project,
         }
 
     def answer(self, connection: Connection, message: Message, *, at: datetime) -> None:
@@ -118,18 +121,21 @@ class Commands:
     def _cards(self, connection: Connection, message: Message, rest: str, at: datetime) -> str:
         waiting = cards.list_open(connection)
         for card in waiting[:10]:
+            block = f"\n\n{block_of(card.detail)}" if card.detail else ""
             outbox.say(
                 connection,
                 key=f"card:{message.id}:{card.id}",
                 conversation=message.conversation,
-                text=card.question,
+                text=f"⏳ {age(card, now=at)} · {card.question}{block}",
                 at=at,
-                buttons=effects.buttons_of(card, side_by_side=False),
+                buttons=buttons_of(card, side_by_side=False),
                 card_id=card.id,
+                job_id=card.job_id,
             )
         if not waiting:
             return "Nothing waits for you."
-        return f"{words.counted(len(waiting), 'question')} waiting for your tap."
+        more = f" The oldest {len(waiting[:10])} are above." if len(waiting) > 10 else ""
+        return f"{words.counted(len(waiting), 'question')} waiting for your tap.{more}"
 
     def _stop(self, connection: Connection, message: Message, rest: str, at: datetime) -> str:
         if rest and rest.lower() != "all":

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -68,12 +69,7 @@ class FrontDesk:
         self._home = home
         self._channels = channels
         self._errands = Errands()
-        self._ways = effects.Ways(
-            model=config.models.work,
-            timeout=timedelta(seconds=config.engine.job_timeout_seconds),
-            zone=config.owner.zone,
-            forget=timedelta(days=config.memory.forget_days),
-        )
+        self._ways = effects.Ways.of(config)
         self._commands = commands.Commands(zone=config.owner.zone, model_source=model_source)
         self._memory_commands: memory_commands.MemoryCommands | None = None
         if memory is not None:
@@ -136,7 +132,14 @@ class FrontDesk:
             self._take_up(stored)
         return stored
 
-    async def edited(self, *, channel: str, external_message_id: str, text: str) -> None:
+    async def edited(
+        self,
+        *,
+        channel: str,
+        external_message_id: str,
+        text: str,
+        conversation: str | None = None,
+    ) -> None:
         """Change a message that is not decided yet; for one that is, ask for a new message."""
         at = self._clock.now()
         await self._database.write(
@@ -145,16 +148,26 @@ class FrontDesk:
                 channel=channel,
                 external_message_id=external_message_id,
                 text=_storable(text),
+                conversation=conversation,
                 at=at,
             )
         )
 
-    async def tapped(self, *, card_id: int, key: str, via: str) -> str:
+    async def tapped(
+        self, *, card_id: int, key: str, via: str, own_words: str | None = None
+    ) -> str:
         """Answer a card; returns a few words for the button."""
         at = self._clock.now()
         tapped = await self._database.write(
             lambda connection: taps.tap(
-                connection, card_id, key, via=via, home=self._home, ways=self._ways, at=at
+                connection,
+                card_id,
+                key,
+                via=via,
+                home=self._home,
+                ways=self._ways,
+                at=at,
+                own_words=own_words,
             )
         )
         log.info("card_tapped", card_id=card_id, key=key, toast=tapped.toast)
@@ -251,6 +264,10 @@ class FrontDesk:
         if parsed is None:
             await self._handling.handle(message)
             return
+        private = await self._handling.private_command(message)
+        if private is None:
+            return
+        message = private
         if self._memory_commands is not None and parsed[0] in memory_commands.NAMES:
             await self._memory_commands.answer(message, *parsed)
             return
@@ -327,15 +344,22 @@ def _storable(text: str) -> str:
 
 
 def _edit(
-    connection: Connection, *, channel: str, external_message_id: str, text: str, at: datetime
+    connection: Connection,
+    *,
+    channel: str,
+    external_message_id: str,
+    text: str,
+    conversation: str | None,
+    at: datetime,
 ) -> None:
-    if messages.edit(
-        connection, channel=channel, external_message_id=external_message_id, text=text
-    ):
+    meant: dict[str, Any] = {
+        "channel": channel,
+        "external_message_id": external_message_id,
+        "conversation": conversation,
+    }
+    if messages.edit(connection, text=text, **meant):
         return
-    message = messages.find_by_external_message(
-        connection, channel=channel, external_message_id=external_message_id
-    )
+    message = messages.find_by_external_message(connection, **meant)
     # Channels tell of edits that change no word, such as the preview of a link.
     if message is not None and message.text != text:
         effects.say(connection, message, words.EDITED_TOO_LATE, key="edited", at=at)

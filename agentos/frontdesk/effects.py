@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from agentos.config import Config
+from agentos.domain.cards import buttons_of
 from agentos.domain.frames import TurnUsage
 from agentos.domain.ledger import Purpose, Usage
 from agentos.domain.states import MessageState
@@ -20,7 +22,7 @@ from agentos.frontdesk import presses, words
 from agentos.frontdesk.intake import File, Intake
 from agentos.frontdesk.triage import Decided
 from agentos.prompts import render
-from agentos.store import cards, jobs, messages, outbox, progress, rows, tasks, usage
+from agentos.store import bindings, cards, jobs, messages, outbox, progress, rows, tasks, usage
 
 # A brief carries the owner's own words up to this length; longer ones are in a file.
 _LONGEST_WORDS = 6_000
@@ -35,6 +37,16 @@ class Ways:
     zone: ZoneInfo
     # How long a forgotten memory can be restored.
     forget: timedelta = timedelta(days=30)
+
+    @classmethod
+    def of(cls, config: Config) -> "Ways":
+        """As the settings say."""
+        return cls(
+            model=config.models.work,
+            timeout=timedelta(seconds=config.engine.job_timeout_seconds),
+            zone=config.owner.zone,
+            forget=timedelta(days=config.memory.forget_days),
+        )
 
 
 def say(connection: Connection, message: Message, text: str, *, key: str, at: datetime) -> None:
@@ -66,7 +78,7 @@ def decide(
     now = messages.get(connection, message.id)
     if now.state is not MessageState.received:
         return True
-    if now.text != message.text:
+    if now.text != message.text or now.attachments != message.attachments:
         return False
     triage = decided.triage.model_dump(mode="json")
     messages.set_triage(connection, message.id, triage, by=decided.by, at=at)
@@ -126,11 +138,19 @@ def record_usage(
     usage.record(connection, row)
 
 
+def record_triage(
+    connection: Connection, used: TurnUsage | None, *, message: Message, at: datetime
+) -> None:
+    """Write down what deciding a message used."""
+    record_usage(connection, used, purpose=Purpose.triage, message=message, at=at)
+
+
 def start_steps(
     connection: Connection, plan: Plan, *, files: Sequence[File], ways: Ways, at: datetime
 ) -> list[Job]:
     """Make a task and a job of each step of a plan."""
     made: list[Job] = []
+    project_id = bindings.find_id(connection, plan.conversation)
     for number, step in enumerate(plan.steps, start=1):
         brief = render(
             "brief.md.j2",
@@ -140,9 +160,11 @@ def start_steps(
             total=len(plan.steps),
             words=None,
             forwarded_from=None,
+            quoted="",
             files=files,
         )
         task = Task(
+            project_id=project_id,
             plan_id=plan.id,
             title=step["title"],
             kind=step["kind"],
@@ -155,6 +177,7 @@ def start_steps(
             title=step["title"],
             prompt=brief,
             priority=1,
+            project_id=project_id,
             task_id=tasks.add(connection, task).id,
             plan_id=plan.id,
             message_id=plan.message_id,
@@ -177,12 +200,21 @@ def _start_work(
     ways: Ways,
     at: datetime,
 ) -> None:
-    task = Task(title=work.title, kind=work.kind, brief=work.prompt, created_at=at, updated_at=at)
+    project_id = bindings.find_id(connection, message.conversation)
+    task = Task(
+        project_id=project_id,
+        title=work.title,
+        kind=work.kind,
+        brief=work.prompt,
+        created_at=at,
+        updated_at=at,
+    )
     job = Job(
         key=f"message:{message.id}",
         title=work.title,
         prompt=_brief(work, intake),
         priority=1,
+        project_id=project_id,
         task_id=tasks.add(connection, task).id,
         message_id=message.id,
         conversation=message.conversation,
@@ -215,6 +247,7 @@ def _brief(work: QuickWork, intake: Intake) -> str:
         total=1,
         words=own_words if own_words and own_words != work.prompt else None,
         forwarded_from=intake.forwarded_from,
+        quoted=intake.quoted,
         files=intake.files,
     )
 
@@ -230,6 +263,7 @@ def _ask(connection: Connection, message: Message, clarify: Clarify, *, at: date
         conversation=message.conversation,
         question=clarify.question,
         options=options,
+        other=True,
         message_id=message.id,
         created_at=at,
     )
@@ -261,15 +295,6 @@ def show(
     return opened
 
 
-def buttons_of(card: Card, *, side_by_side: bool) -> list[list[dict[str, str]]]:
-    """The rows of buttons of a card."""
-    row = [
-        {"label": option["label"], "data": f"card:{card.id}:{option['key']}"}
-        for option in card.options
-    ]
-    return [row] if side_by_side else [[button] for button in row]
-
-
 def settle_shown(connection: Connection, *, key: str, text: str, at: datetime) -> None:
     """Let what was said with buttons show how it was decided, without them."""
     shown = outbox.find_by_key(connection, key)
@@ -295,6 +320,7 @@ def _remind_later(
         title=f"Reminder: {defer.reminder}",
         prompt=defer.reminder,
         priority=0,
+        project_id=bindings.find_id(connection, message.conversation),
         run_at=defer.at,
         message_id=message.id,
         conversation=message.conversation,

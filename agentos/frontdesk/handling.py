@@ -1,5 +1,6 @@
 """One message, from its intake to what follows from it: decide, then answer, plan or be done."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -10,15 +11,19 @@ from sqlalchemy import Connection
 
 from agentos import log as logs
 from agentos.config import Config
+from agentos.domain.people import Audience
 from agentos.domain.ports import Channel, Clock
+from agentos.domain.states import MessageState
 from agentos.domain.talk import Message
 from agentos.domain.triage import BigWork, Clarify, Defer, QuickWork, Respond, Triage
 from agentos.domain.work import Plan
 from agentos.engine.sessions import Sessions
-from agentos.frontdesk import effects, intake, plans, words
+from agentos.frontdesk import effects, intake, own_words, plans, taps, words
 from agentos.frontdesk.chat import TIMEOUT, Chat
+from agentos.frontdesk.company import Company
 from agentos.frontdesk.effects import Ways
 from agentos.frontdesk.errands import Errands, Resting
+from agentos.frontdesk.hearing import Hearing, has_only_unheard
 from agentos.frontdesk.intake import Intake
 from agentos.frontdesk.plans import Planner
 from agentos.frontdesk.preview import Preview
@@ -26,12 +31,14 @@ from agentos.frontdesk.surroundings import Surroundings, look_around
 from agentos.frontdesk.triage import MOST_QUESTIONS, Decided, Triager, unstuck
 from agentos.home import Home
 from agentos.memory.recollection import Recollection, Recollections
-from agentos.store import messages
+from agentos.store import bindings, messages
 from agentos.store import plans as plan_rows
 from agentos.store.database import Database
+from agentos.transcriber import Transcriber
 
 log = logs.get(__name__)
 # When triage just found the model down, the chat does not wait for it as long as usual.
+_ALBUM_SILENCE = timedelta(seconds=1)
 _SHORT_PATIENCE = timedelta(seconds=30)
 
 
@@ -61,6 +68,17 @@ class Handling:
         self._recollections = recollections
         self._triager = Triager(sessions, config=config, home=home, clock=clock)
         self._planner = Planner(sessions, config=config, home=home, resting=resting)
+        self._hearing = Hearing(database, clock=clock, transcriber=Transcriber(config.voice))
+        self._company = Company(
+            database,
+            clock=clock,
+            config=config,
+            home=home,
+            sessions=sessions,
+            triager=self._triager,
+            errands=errands,
+            resting=resting,
+        )
         self._chat = Chat(
             sessions,
             database=database,
@@ -74,6 +92,13 @@ class Handling:
         """Have triage ready ahead of the first message."""
         await self._triager.warm()
 
+    async def private_command(self, message: Message) -> Message | None:
+        """A command where others read along: as it is answered in private, or None when done."""
+        if message.audience is Audience.owner:
+            return message
+        done = await self._company.command(message)
+        return None if done else await self._as_it_stands(message)
+
     async def handle(self, message: Message) -> None:
         """Handle a message to its end. Raises StoreUnusable when it has to be tried again."""
         while not await self._handled(message):
@@ -83,9 +108,22 @@ class Handling:
     async def _handled(self, message: Message) -> bool:
         """Handle a message as it stands; False when the owner changed it before it was decided."""
         channel = self._channels.get(message.channel)
+        if message.album is not None:
+            message = await self._whole(message)
         taken = await intake.take(message, channel=channel, home=self._home)
+        if await self._hearing.listen(message, taken):
+            return False
+        if has_only_unheard(message):
+            await self._be_done(message, taken)
+            return True
         if taken.is_empty:
             await self._say_what_is_missing(message, taken)
+            return True
+        if message.audience is not Audience.owner:
+            return await self._company.handle(message, taken, channel=channel)
+        if (answered := await self._answers_a_card(message, taken)) is not None:
+            if answered.message is not None:
+                await self.handle(answered.message)
             return True
         recalled = await self._recall(message, taken)
         changing = await self._plan_being_changed(message)
@@ -110,6 +148,29 @@ class Handling:
             case _:
                 assert_never(decided.triage.decision)
         return True
+
+    async def _whole(self, message: Message) -> Message:
+        """An album with all its parts: they come one by one, and none after a second of silence.
+
+        Counted from here, so that after a restart those that were not confirmed come first.
+        """
+        while message.state is MessageState.received:
+            await asyncio.sleep(_ALBUM_SILENCE.total_seconds())
+            now = await self._as_it_stands(message)
+            if now.attachments == message.attachments:
+                return now
+            message = now
+        return message
+
+    async def _be_done(self, message: Message, taken: Intake) -> None:
+        """All there is to say about a message was said."""
+        at = self._clock.now()
+
+        def finish(connection: Connection) -> None:
+            effects.make_excuses(connection, message, taken.excuses, at=at)
+            effects.finish(connection, message, at=at)
+
+        await self._database.write(finish)
 
     async def _decide(
         self, message: Message, taken: Intake, recalled: list[Recollection]
@@ -171,6 +232,17 @@ class Handling:
             )
         )
 
+    async def _answers_a_card(self, message: Message, taken: Intake) -> taps.Tapped | None:
+        """What came of it when the message is the answer to a card, in words."""
+        if message.triage is not None:
+            return None
+        at = self._clock.now()
+        return await self._database.write(
+            lambda connection: own_words.take(
+                connection, message, taken, home=self._home, ways=self._ways, at=at
+            )
+        )
+
     async def _plan_being_changed(self, message: Message) -> Plan | None:
         """The plan that waits for the words of this message, or None."""
 
@@ -221,7 +293,12 @@ class Handling:
         """Once a message: what triage, the chat and a plan are given."""
         if self._recollections is None:
             return []
-        return await self._recollections.for_message(taken.shown, message_id=message.id or 0)
+        project_id = await self._database.query(
+            lambda connection: bindings.find_id(connection, message.conversation)
+        )
+        return await self._recollections.for_message(
+            taken.shown, message_id=message.id or 0, project_id=project_id
+        )
 
 
 def _kept_decision(message: Message) -> Decided | None:

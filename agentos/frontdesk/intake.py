@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agentos.domain.people import Audience
 from agentos.domain.ports import Channel
 from agentos.domain.talk import Message
 from agentos.errors import BadRequest, ChannelDown
-from agentos.frontdesk import words
+from agentos.frontdesk import contents, words
 from agentos.home import Home
 
 # More than this is not read by triage and chat as a whole; a worker reads it in the file.
@@ -52,6 +53,8 @@ class Intake:
     files: tuple[File, ...] = ()
     # Who said it first, when the owner only handed it on.
     forwarded_from: str | None = None
+    # What somebody else said that the message answers or quotes.
+    quoted: str = ""
     # What could not be taken, in words for the owner.
     excuses: tuple[str, ...] = ()
     is_long: bool = False
@@ -69,6 +72,9 @@ async def take(message: Message, *, channel: Channel | None, home: Home) -> Inta
     for number, attachment in enumerate(message.attachments, start=1):
         if attachment.get("kind") not in _FILE_KINDS:
             continue
+        if message.audience is Audience.guest:
+            excuses = [words.GUEST_FILE]
+            continue  # nobody here would open it, and a stranger's files are kept for nobody
         try:
             files.append(await _fetch(message, number, attachment, channel=channel, home=home))
         except (BadRequest, ChannelDown, OSError) as error:
@@ -83,6 +89,7 @@ async def take(message: Message, *, channel: Channel | None, home: Home) -> Inta
         shown=_shortened(text) if is_long else text.strip(),
         files=tuple(files),
         forwarded_from=_forwarded_from(message.attachments),
+        quoted=_quoted(message.attachments),
         excuses=tuple(excuses),
         is_long=is_long,
     )
@@ -110,10 +117,10 @@ async def _fetch(
     channel: Channel | None,
     home: Home,
 ) -> File:
-    kind = str(attachment.get("mime") or attachment.get("kind"))
+    claimed = str(attachment.get("mime") or attachment.get("kind"))
     folder = folder_of(home, message.id)
     if (kept := await asyncio.to_thread(_kept, folder, number)) is not None:
-        return File(path=kept, kind=kind)
+        return await asyncio.to_thread(_told_apart, kept, claimed)
     if attachment.get("too_big"):
         limit = int(attachment.get("limit_megabytes", 20))
         raise BadRequest(problem=words.too_big(_megabytes(attachment), limit=limit))
@@ -132,7 +139,11 @@ async def _fetch(
     # Only a file that has arrived as a whole gets its name, so that a crash leaves no half one.
     path = await asyncio.to_thread(fetched.replace, folder / f"{number}-{fetched.name}")
     await asyncio.to_thread(shutil.rmtree, arriving, ignore_errors=True)
-    return File(path=path, kind=kind)
+    return await asyncio.to_thread(_told_apart, path, claimed)
+
+
+def _told_apart(path: Path, claimed: str) -> File:
+    return File(path=path, kind=contents.kind_of(path, claimed=claimed))
 
 
 def _kept(folder: Path, number: int) -> Path | None:
@@ -190,3 +201,12 @@ def _forwarded_from(attachments: list[dict[str, Any]]) -> str | None:
         if attachment.get("kind") == "forward":
             return str(attachment.get("from") or "somebody else")
     return None
+
+
+def _quoted(attachments: list[dict[str, Any]]) -> str:
+    """What is quoted, with whose words they are where that is known."""
+    for attachment in attachments:
+        if attachment.get("kind") == "quote":
+            said, whose = str(attachment.get("text") or ""), attachment.get("from")
+            return f"{whose}: {said}" if whose else said
+    return ""

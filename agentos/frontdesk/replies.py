@@ -60,9 +60,12 @@ def find_quoted(connection: Connection, message: Message) -> Quoted | None:
     if row is not None:
         return _of_ours(connection, row)
     theirs = messages.find_by_external_message(
-        connection, channel=message.channel, external_message_id=external_id
+        connection,
+        channel=message.channel,
+        external_message_id=external_id,
+        conversation=message.conversation,
     )
-    if theirs is None or theirs.conversation != message.conversation:
+    if theirs is None:
         return None
     return _with_job(
         connection,

@@ -126,7 +126,7 @@ def _talk(
     return [
         {
             "when": _ago(line.at, now=now),
-            "who": _who(connection, line.row) if line.row is not None else "owner",
+            "who": _who(connection, line.row) if line.row is not None else line.person,
             "text": cut(line.text, _LONGEST_LINE),
         }
         for line in said

@@ -5,13 +5,15 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from agentos.domain.states import Actor, CardState, JobState, PlanState
-from agentos.domain.talk import Card, CardKind, Message
+from agentos.domain.cards import OTHER, answer_of, ending_of
+from agentos.domain.states import Actor, CardState, PlanState
+from agentos.domain.talk import Card, CardKind, Grant, Message, Scope
+from agentos.engine.questions import NO, go_on
 from agentos.errors import BadRequest, NotFound, WrongState
 from agentos.frontdesk import effects, memory_commands, plans, words
 from agentos.frontdesk.intake import files_of
 from agentos.home import Home
-from agentos.store import cards, jobs, messages, outbox
+from agentos.store import cards, grants, jobs, knocks, messages, outbox
 from agentos.store import plans as plan_rows
 
 
@@ -34,41 +36,127 @@ def tap(
     home: Home,
     ways: effects.Ways,
     at: datetime,
+    own_words: str | None = None,
 ) -> Tapped:
-    """Answer a card with one of its options."""
+    """Answer a card with one of its options; with `OTHER` in the owner's own words."""
     try:
         card = cards.get(connection, card_id)
-        if not cards.answer(connection, card_id, key, via=via, at=at):
-            return Tapped(toast=_too_late(card))
+        if card.expires_at is not None and card.expires_at <= at:
+            # The clock was faster than who looks at it.
+            expire(connection, card, at=at)
+        elif own_words is None and _wants_words(card, key):
+            return _ask_for_words(connection, card, at=at)
+        if not cards.answer(connection, card_id, key, via=via, at=at, words=own_words):
+            return Tapped(toast=_too_late(cards.get(connection, card_id)))
     except NotFound:
         return Tapped(toast=words.CARD_GONE)
     except BadRequest:
         return Tapped(toast=words.NO_SUCH_OPTION)
+    card = cards.get(connection, card_id)
+    tapped = _follow(connection, card, key, home=home, ways=ways, at=at)
+    # Some have settled what shows them in words of their own; the others, and copies, follow.
+    cards.show_ending(connection, card_id, at=at)
+    return tapped
+
+
+def expire(connection: Connection, card: Card, *, at: datetime) -> bool:
+    """Silence is no yes: its job goes on without, and is told so. False when it had ended."""
+    if not cards.expire(connection, card, at=at):
+        return False
+    card = cards.get(connection, card.id or 0)
+    if card.kind is CardKind.approve:
+        _decide(connection, card, NO, at=at)
+    go_on(connection, card, by=Actor.engine, at=at)
+    return True
+
+
+def _wants_words(card: Card, key: str) -> bool:
+    is_option = any(option["key"] == key for option in card.options)
+    return key == OTHER and card.other and not is_option and card.state is CardState.open
+
+
+def _follow(
+    connection: Connection,
+    card: Card,
+    key: str,
+    *,
+    home: Home,
+    ways: effects.Ways,
+    at: datetime,
+) -> Tapped:
+    """What follows from an answer."""
     match card.kind:
         case CardKind.plan:
             return _on_plan(connection, card, key, home=home, ways=ways, at=at)
         case CardKind.clarify:
             return _on_question(connection, card, key, at=at)
         case CardKind.ask:
-            return _on_parked(connection, card, key, at=at)
+            go_on(connection, card, by=Actor.owner, at=at)
+            return Tapped(toast=f"✓ {answer_of(card)}"[:190])
+        case CardKind.approve:
+            return _on_approval(connection, card, key, at=at)
         case CardKind.forget:
             return _on_forget(connection, card, key, ways=ways, at=at)
+        case CardKind.knock:
+            said = knocks.decide(connection, card, key, at=at)
+            return Tapped(toast=said.replace("`", "")[:190])
 
 
 def _too_late(card: Card) -> str:
     """How it ended before this tap."""
     match card.state:
         case CardState.answered:
-            return f"Answered already: {_label(card, card.answer)}"
+            return f"Answered already: {answer_of(card)}"[:190]
         case CardState.expired:
-            return "That has expired."
+            return "That has expired; nothing was done."
         case CardState.cancelled | CardState.open:
             return "That is no longer needed."
 
 
-def _label(card: Card, key: str | None) -> str:
-    labels = {option["key"]: option["label"] for option in card.options}
-    return labels.get(key or "", key or "")
+def _ask_for_words(connection: Connection, card: Card, *, at: datetime) -> Tapped:
+    assert card.id is not None
+    cards.want_words(connection, card.id, at=at)
+    outbox.say(
+        connection,
+        key=f"words:{card.id}:{at.isoformat()}",
+        conversation=card.conversation,
+        text=f"✎ {card.question}\n\n_Tell me in your own words, in your next message._",
+        at=at,
+        card_id=card.id,
+        message_id=card.message_id,
+    )
+    return Tapped(toast="Tell me in your own words.")
+
+
+def _on_approval(connection: Connection, card: Card, key: str, *, at: datetime) -> Tapped:
+    _decide(connection, card, key, at=at)
+    go_on(connection, card, by=Actor.owner, at=at)
+    return Tapped(toast=f"✓ {answer_of(card)}"[:190])
+
+
+def _decide(connection: Connection, card: Card, key: str, *, at: datetime) -> None:
+    """Write down what may be done from now on; a no holds for the job."""
+    request = card.request or {}
+    scope = Scope.job if key == NO else Scope(key)
+    project_id = None
+    if scope is Scope.project and card.job_id is not None:
+        project_id = jobs.get(connection, card.job_id).project_id
+    grants.add(
+        connection,
+        Grant(
+            tool=request["tool"],
+            pattern=request["pattern"],
+            # Beyond the one time it is the place that counts, not what was to be written there.
+            digest=request.get("digest", "") if scope is Scope.once else "",
+            scope=scope,
+            allowed=key != NO,
+            job_id=card.job_id,
+            project_id=project_id,
+            card_id=card.id,
+            via=card.answered_via or card.state.value,
+            decided_at=at,
+        ),
+    )
 
 
 def _on_plan(
@@ -111,11 +199,11 @@ def _on_plan(
 
 def _on_question(connection: Connection, card: Card, key: str, *, at: datetime) -> Tapped:
     """The request and the answer together are a new message, so that triage decides again."""
-    label = _label(card, key)
+    label = answer_of(card)
     effects.settle_shown(
         connection,
         key=f"clarify:{card.message_id}",
-        text=f"{card.question}\n\n**✓ {label}**",
+        text=f"{card.question}\n\n{ending_of(card)}",
         at=at,
     )
     assert card.message_id is not None
@@ -129,15 +217,6 @@ def _on_question(connection: Connection, card: Card, key: str, *, at: datetime) 
         received_at=at,
     )
     return Tapped(toast=f"✓ {label}"[:190], message=messages.receive(connection, answer))
-
-
-def _on_parked(connection: Connection, card: Card, key: str, *, at: datetime) -> Tapped:
-    """A job waited for this; it goes on."""
-    if card.job_id is not None:
-        job = jobs.get(connection, card.job_id)
-        if job.state is JobState.parked:
-            jobs.move(connection, card.job_id, JobState.queued, by=Actor.owner, at=at)
-    return Tapped(toast=f"✓ {_label(card, key)}"[:190])
 
 
 def _on_forget(

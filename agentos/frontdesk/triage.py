@@ -127,6 +127,7 @@ def user_prompt(intake: Intake, around: Surroundings) -> str:
         files=intake.files,
         reply=around.replied,
         forwarded_from=intake.forwarded_from,
+        quoted=intake.quoted,
         text=intake.shown,
         **around.times(),
     )

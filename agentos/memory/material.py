@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from agentos.domain.memory import Capture, CaptureKind, Memory, Origin, Trust
+from agentos.domain.people import Audience
 from agentos.domain.talk import Message
 from agentos.domain.work import Artefact, Job, Worker
 from agentos.errors import NotFound
@@ -120,8 +121,11 @@ def _groups(lines: Sequence[Line]) -> Iterator[list[Line]]:
 
 
 def _talk(connection: Connection, piece: Capture) -> list[Line]:
-    lines, handed_on = [], set()
+    lines, handed_on, guests = [], set(), set()
     for message in captures.list_messages(connection, piece):
+        if message.audience is Audience.guest:
+            guests.add(message.id)
+            continue  # what a guest says, and what they are told, is not learned from
         ref, writer = f"message:{message.id}", forwarded_from(message)
         if message.attachments:
             handed_on.add(message.id)
@@ -131,6 +135,8 @@ def _talk(connection: Connection, piece: Capture) -> list[Line]:
         who = "owner" if writer is None else f"forwarded from {writer}"
         lines.append(Line(who, message.received_at, message.text, trust, Origin.message, ref))
     for said in captures.list_said(connection, piece):
+        if said.message_id in guests:
+            continue
         # An answer to what came from outside tells of it.
         trust = Trust.outside if said.message_id in handed_on else Trust.self
         ref = f"message:{said.message_id}" if said.message_id else f"said:{said.id}"

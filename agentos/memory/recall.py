@@ -128,6 +128,17 @@ def fuse(hits: Sequence[Hit]) -> dict[int, tuple[float, float, float]]:
     }
 
 
+def in_order(hits: Sequence[Hit]) -> list[int]:
+    """The memories that were brought up, the most relevant first."""
+    return [memory_id for memory_id, _ in _sorted(fuse(hits))]
+
+
+def _sorted(
+    fused: Mapping[int, tuple[float, float, float]],
+) -> list[tuple[int, tuple[float, float, float]]]:
+    return sorted(fused.items(), key=lambda item: -item[1][0])
+
+
 def choose(
     wish: Wish,
     hits: Sequence[Hit],
@@ -144,8 +155,7 @@ def choose(
     asked = stems_of(wish.query)
     ranked: list[Recalled] = []
     threads: set[str] = set()
-    candidates = sorted(fuse(hits).items(), key=lambda item: -item[1][0])
-    for memory_id, (relevance, cosine, lexical) in candidates:
+    for memory_id, (relevance, cosine, lexical) in _sorted(fuse(hits)):
         if len(ranked) >= max(_LEAST_RANKED, 2 * wish.limit):
             break  # what comes now is too far behind for the rest of the composite to bring it up
         memory = memories.get(memory_id)

@@ -67,9 +67,13 @@ class Recollections:
         self._patience = patience
         self._noting: set[asyncio.Task[None]] = set()
 
-    async def for_message(self, text: str, *, message_id: int) -> list[Recollection]:
-        """What belongs to something that the owner said."""
-        found = await self._recall(question_of(text), patience=self._patience)
+    async def for_message(
+        self, text: str, *, message_id: int, project_id: int | None = None
+    ) -> list[Recollection]:
+        """What belongs to something that the owner said, of a project and of none when told."""
+        found = await self._recall(
+            question_of(text), patience=self._patience, project_id=project_id
+        )
         self._note(found, message_id=message_id)
         return found
 

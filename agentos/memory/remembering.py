@@ -5,7 +5,7 @@ since the last, so that a memory is found by the very next recall, whoever wrote
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -20,7 +20,7 @@ from agentos.domain.ports import Clock
 from agentos.errors import IndexDown
 from agentos.memory import passages
 from agentos.memory.client import IndexProcess
-from agentos.memory.recall import Hit, Recalled, Use, Weights, Wish, choose
+from agentos.memory.recall import Hit, Recalled, Use, Weights, Wish, choose, in_order
 from agentos.memory.words import bm25, meaningful, stem
 from agentos.settings import Memory as Settings
 from agentos.store import memories, scrubbing
@@ -29,6 +29,7 @@ from agentos.store.database import Database
 log = logs.get(__name__)
 # How many candidates of each search are looked at closely.
 _CANDIDATES = 150
+_LOOKED_AT = 70
 _BATCH = 500
 _SEARCH = timedelta(seconds=10)
 _SYNC = timedelta(seconds=30)
@@ -120,14 +121,13 @@ class Remembering:
             rows = await self._database.query(partial(_by_words, wish=wish))
             hits = [Hit(row.id or 0, score, score, 0.0) for row, score in rows]
 
-        def read(connection: Connection) -> tuple[dict[int, Memory], dict[int, Use]]:
-            ids = list(dict.fromkeys(hit.memory_id for hit in hits))
-            counted = memories.uses(connection, ids)
+        def decide(connection: Connection) -> list[Recalled]:
+            rows = _Rows(connection, in_order(hits))
+            counted = memories.uses(connection, rows.order)
             uses = {key: Use(row.times, row.last_at) for key, row in counted.items()}
-            return memories.by_ids(connection, ids), uses
+            return choose(wish, hits, memories=rows, uses=uses, injected=injected)
 
-        rows_now, uses = await self._database.query(read)
-        found = choose(wish, hits, memories=rows_now, uses=uses, injected=injected)
+        found = await self._database.query(decide)
         if count and found:
             ids = [one.memory.id or 0 for one in found]
             await self._database.write(
@@ -287,6 +287,33 @@ class Remembering:
             lambda connection: passages.gather(connection, changed, zone=self._zone)
         )
         await self._index.call("put", within=_SYNC, parts=parts, drop=drop)
+
+
+class _Rows(Mapping[int, Memory]):
+    """The rows of candidates as they are now, read when they are looked at, some at a time.
+
+    Of hundreds of candidates the first seventy or so decide, and reading a row takes longer than
+    finding it.
+    """
+
+    def __init__(self, connection: Connection, order: Sequence[int]) -> None:
+        self.order = order
+        self._connection = connection
+        self._found: dict[int, Memory] = {}
+        self._looked = 0
+
+    def __getitem__(self, memory_id: int) -> Memory:
+        while memory_id not in self._found and self._looked < len(self.order):
+            some = self.order[self._looked : self._looked + _LOOKED_AT]
+            self._looked += len(some)
+            self._found.update(memories.by_ids(self._connection, some))
+        return self._found[memory_id]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.order)
+
+    def __len__(self) -> int:
+        return len(self.order)
 
 
 def _heard(task: "asyncio.Task[None]") -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from agentos.memory.index import Index, Part, is_full
+from agentos.memory.index import Index
+from agentos.memory.parts import Part, is_full
 
 Encode = Callable[[Sequence[tuple[str, str]]], "np.ndarray[Any, Any] | None"]
 

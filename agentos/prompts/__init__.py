@@ -10,6 +10,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 _TAGS = (
+    "answer",
+    "asked",
     "change",
     "earlier",
     "files",
@@ -20,6 +22,7 @@ _TAGS = (
     "message",
     "need",
     "plan",
+    "quoted",
     "recalled",
     "request",
     "skill",

@@ -130,9 +130,12 @@ class TelegramUser:
         chat_id: int | None = None,
         username: str | None = None,
         name: str | None = None,
+        forum: bool = False,
+        members: int | None = None,
         patience: timedelta = _PATIENCE,
     ) -> None:
         who = {"user_id": user_id, "chat_id": chat_id, "username": username, "name": name}
+        who |= {"forum": forum or None, "members": members}
         self._who = {key: value for key, value in who.items() if value is not None}
         self._chat = chat_id if chat_id is not None else user_id
         self._patience = patience
@@ -160,11 +163,22 @@ class TelegramUser:
         reply_to: int | None = None,
         forward: str | None = None,
         thread_id: int | None = None,
+        quote: str | None = None,
     ) -> Sent:
         """Write a message; `forward` is the name of somebody who wrote it first."""
         return await self._act(
-            "say", text=text, reply_to=reply_to, forward=forward, thread_id=thread_id
+            "say",
+            text=text,
+            reply_to=reply_to,
+            forward=forward,
+            thread_id=thread_id,
+            quote=quote,
         )
+
+    async def delete_topic(self, thread_id: int) -> None:
+        """Delete a topic of the chat."""
+        where = {**self._who, "thread_id": thread_id}
+        _checked(await self._client.post("/_standin/delete_topic", json=where))
 
     async def edit(self, message_id: int, *, text: str) -> Sent:
         """Change an own message."""
@@ -191,11 +205,20 @@ class TelegramUser:
         size: int | None = None,
         kind: str = "document",
         caption: str = "",
+        album: str | None = None,
+        forward: str | None = None,
     ) -> Sent:
         """Send a document, photo, voice, audio or video; with only a `size` the bytes are fake."""
         encoded = base64.b64encode(content).decode() if content is not None else None
         return await self._act(
-            "send_file", name=name, content=encoded, size=size, kind=kind, caption=caption
+            "send_file",
+            name=name,
+            content=encoded,
+            size=size,
+            kind=kind,
+            caption=caption,
+            album=album,
+            forward=forward,
         )
 
     async def duplicate(self) -> None:

@@ -15,6 +15,8 @@ _COLUMNS = (
     (MESSAGE, "text"),
     (rows.table_of(Outgoing), "text"),
     (rows.table_of(Card), "question"),
+    (rows.table_of(Card), "words"),
+    (rows.table_of(Card), "detail"),
     (rows.table_of(Job), "title"),
     (rows.table_of(Job), "prompt"),
     (rows.table_of(Job), "result"),

@@ -43,7 +43,7 @@ from agentos.domain.work import (
     turn_of,
 )
 from agentos.errors import BadRequest
-from agentos.store import events, expectations, rows, tasks
+from agentos.store import cards, events, expectations, rows, tasks
 from agentos.store.prepared import Prepared
 
 JOB = rows.table_of(Job)
@@ -308,6 +308,8 @@ def move(
     data = {"error": values["error"]} if values.get("error") else {}
     events.record(connection, f"job_{new.value}", at=at, job_id=job_id, task_id=job.task_id, **data)
     tasks.follow(connection, job.task_id, _TASK_OF[new], by=by, at=at)
+    if new in FINISHED_JOBS:
+        cards.cancel_for_job(connection, job_id, at=at)
     return get(connection, job_id)
 
 

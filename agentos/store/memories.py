@@ -6,21 +6,36 @@ Each change gives its row the next `revision`; the index asks for what is newer 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, func, literal, select, text, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
 from agentos.domain.columns import UtcDateTime
 from agentos.domain.memory import Category, Memory, MemoryUse, Trust
 from agentos.errors import NotFound, WrongState
 from agentos.store import events, rows
+from agentos.store.prepared import Prepared
 
 MEMORY = rows.table_of(Memory)
 USE = rows.table_of(MemoryUse)
 # What can be recalled is indexed; what was replaced or forgotten is found by its row alone.
 _INDEXED = and_(MEMORY.c.forgotten_at.is_(None), MEMORY.c.superseded_by.is_(None))
-# SQLite takes some thousands of values in one statement.
-_AT_ONCE = 500
+# As many as a recall looks at first, in a statement that is compiled once.
+_AT_ONCE = 70
+_SLOTS = [f"id_{number}" for number in range(_AT_ONCE)]
 
 
 @dataclass(frozen=True)
@@ -123,9 +138,17 @@ def by_ids(connection: Connection, ids: Sequence[int]) -> dict[int, Memory]:
     found: dict[int, Memory] = {}
     for start in range(0, len(ids), _AT_ONCE):
         some = list(ids[start : start + _AT_ONCE])
-        for row in rows.fetch(connection, Memory, select(MEMORY).where(MEMORY.c.id.in_(some))):
+        some += some[-1:] * (_AT_ONCE - len(some))
+        values = dict(zip(_SLOTS, some, strict=True))
+        for row in _by_ids().fetch(connection, Memory, values):
             found[row.id or 0] = row
     return found
+
+
+@cache
+def _by_ids() -> Prepared:
+    slots = [bindparam(slot, type_=MEMORY.c.id.type) for slot in _SLOTS]
+    return Prepared(select(MEMORY).where(MEMORY.c.id.in_(slots)))
 
 
 def list_all(

@@ -42,7 +42,7 @@ class Prepared:
     def fetch(self, connection: Connection, kind: type[R], values: dict[str, Any]) -> list[R]:
         """The rows of a `select(table)`, as instances of its class."""
         read = self._for(connection.dialect).read
-        return [kind(**read(row)) for row in self.run(connection, values).fetchall()]
+        return [kind.read(read(row)) for row in self.run(connection, values).fetchall()]
 
     def _for(self, dialect: Dialect) -> "_Compiled":
         compiled = self._compiled.get(dialect.name)

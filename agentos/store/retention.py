@@ -22,7 +22,7 @@ from agentos.domain.states import (
     OutboxState,
     WorkerState,
 )
-from agentos.domain.talk import Card, Outgoing
+from agentos.domain.talk import Card, Grant, Outgoing
 from agentos.domain.work import Artefact, Job, JobNeed, Review, Run, Steer, Worker
 from agentos.store import rows
 
@@ -31,7 +31,8 @@ NEED, WORKER, CARD = rows.table_of(JobNeed), rows.table_of(Worker), rows.table_o
 ARTEFACT, REVIEW = rows.table_of(Artefact), rows.table_of(Review)
 STEER = rows.table_of(Steer)
 USAGE, OUTBOX = rows.table_of(Usage), rows.table_of(Outgoing)
-GIVEN, PROGRESS = rows.table_of(MemoryGiven), rows.table_of(Progress)
+GIVEN, GRANT = rows.table_of(MemoryGiven), rows.table_of(Grant)
+PROGRESS = rows.table_of(Progress)
 _UNSAID = (OutboxState.held, OutboxState.pending, OutboxState.sending)
 
 
@@ -129,7 +130,7 @@ def _remove_jobs(connection: Connection, gone: list[int]) -> Removed:
         .where(USAGE.c.job_id.in_(gone) | USAGE.c.run_id.in_(its_runs))
         .values(job_id=None, run_id=None)
     )
-    for table in (OUTBOX, CARD):
+    for table in (OUTBOX, CARD, GRANT):
         connection.execute(update(table).where(table.c.job_id.in_(gone)).values(job_id=None))
     for table in (STEER, GIVEN, PROGRESS):
         connection.execute(delete(table).where(table.c.job_id.in_(gone)))

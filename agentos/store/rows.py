@@ -87,13 +87,13 @@ def add_once(connection: Connection, row: R, *, unique: Sequence[str]) -> R | No
 
 def fetch(connection: Connection, kind: type[R], statement: Executable) -> list[R]:
     """All rows of a statement, as instances of their class."""
-    return [kind(**row._mapping) for row in connection.execute(statement)]
+    return [kind.read(row._mapping) for row in connection.execute(statement)]
 
 
 def fetch_one(connection: Connection, kind: type[R], statement: Executable) -> R | None:
     """The first row of a statement, or None."""
     row = connection.execute(statement).first()
-    return None if row is None else kind(**row._mapping)
+    return None if row is None else kind.read(row._mapping)
 
 
 def find(connection: Connection, kind: type[R], row_id: int) -> R | None:

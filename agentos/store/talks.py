@@ -5,9 +5,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, func, or_, select
 
+from agentos.domain.people import Audience, Person
 from agentos.domain.talk import Message, Outgoing
 from agentos.store import rows
 
+PERSON = rows.table_of(Person)
 MESSAGE = rows.table_of(Message)
 OUTBOX = rows.table_of(Outgoing)
 
@@ -25,11 +27,13 @@ NOTHING_SAID = Said(0, 0)
 
 @dataclass(frozen=True)
 class Line:
-    """One thing said; by the owner when there is no row of the outbox."""
+    """One thing said; by a person when there is no row of the outbox."""
 
     at: datetime
     text: str
     row: Outgoing | None = None
+    # "owner", or "guest" with their name.
+    person: str = "owner"
 
 
 def newest(connection: Connection, message: Message) -> Said:
@@ -53,8 +57,10 @@ def recent(
     With `since`, what somebody who answers in this talk has not been told yet: what came after
     that, but for the answers, which are their own.
     """
-    theirs = select(MESSAGE.c.received_at, MESSAGE.c.text).where(
-        MESSAGE.c.conversation == conversation, MESSAGE.c.id < before_id
+    theirs = (
+        select(MESSAGE.c.received_at, MESSAGE.c.text, MESSAGE.c.audience, PERSON.c.name)
+        .outerjoin(PERSON, PERSON.c.id == MESSAGE.c.person_id)
+        .where(MESSAGE.c.conversation == conversation, MESSAGE.c.id < before_id)
     )
     ours = select(OUTBOX).where(
         OUTBOX.c.conversation == conversation, OUTBOX.c.edits_id.is_(None), OUTBOX.c.text != ""
@@ -65,9 +71,13 @@ def recent(
         of_job = OUTBOX.c.job_id.is_not(None)
         ours = ours.where(OUTBOX.c.id > since.outbox_id, or_(~is_answer, of_job))
     said = [
-        Line(at=row[0], text=row[1])
+        Line(at=row[0], text=row[1], person=_person(row[2], row[3]))
         for row in connection.execute(theirs.order_by(MESSAGE.c.id.desc()).limit(limit))
     ]
     found = rows.fetch(connection, Outgoing, ours.order_by(OUTBOX.c.id.desc()).limit(limit))
     said += [Line(at=row.created_at, text=row.text, row=row) for row in found]
     return sorted(said, key=lambda line: line.at)[-limit:]
+
+
+def _person(audience: Audience, name: str | None) -> str:
+    return f"guest {name or ''}".strip() if audience is Audience.guest else "owner"

@@ -25,6 +25,7 @@ from agentos.domain.ports import Backend, UpFrame
 from agentos.errors import AgentosError
 from agentos.worker import plain
 from agentos.worker.asking import Asking
+from agentos.worker.permission import Permission
 from agentos.worker.policy import Policy
 from agentos.worker.runner import Runner, failure_of
 
@@ -51,7 +52,8 @@ def _run(connection: socket.socket) -> None:
             return
         policy = Policy(assignment.access)
         asking = Asking()
-        backend = registry.make(assignment.backend, may_use=policy.decide, ask=asking.ask)
+        permission = Permission(policy, ask=asking.ask)
+        backend = registry.make(assignment.backend, may_use=permission.may_use, ask=asking.ask)
         if getattr(backend, "never_waits", False):
             plain.serve(connection, backend, assignment=assignment, policy=policy)
             return

@@ -49,8 +49,11 @@ def main(argv: list[str]) -> None:
     setproctitle(f"agentos: {'plain ' if plain else ''}fork server")
     home, _, _ = os.environ.get(MARK, "").partition(":")
     group = Cgroup.make(f"agentos-{home}") if home and not plain else None
+    # While it imports it hears nothing; a daemon that is killed meanwhile takes it along.
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     gc.disable()  # what is imported stays: looking for garbage in it takes a tenth of the time
     child_main: Main = importlib.import_module(module).main
+    _prctl(_PR_SET_PDEATHSIG, 0)  # from here on it ends its children first
     ForkServer(control, child_main=child_main, plain=plain, group=group).serve()
     os._exit(0)  # there is nothing to put away, and taking the modules apart takes a quarter
 

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -43,7 +43,11 @@ def main(connection: socket.socket) -> int:
         assignment = Lines(connection).read()
         if isinstance(assignment, Assignment):
             policy = Policy(assignment.access)
-            backend = EchoBackend(may_use=policy.decide)
+
+            async def may_use(tool: str, arguments: Mapping[str, Any]) -> str | None:
+                return policy.decide(tool, arguments).reason
+
+            backend = EchoBackend(may_use=may_use)
             serve(connection, backend, assignment=assignment, policy=policy)
     except (AgentosError, ValidationError) as error:
         tell(connection, ChildFailed(problem=str(error), failure=failure_of(error)))

@@ -36,6 +36,7 @@ class Runner:
         transcript = self._transcript = Transcript(turn.transcript, run_id=turn.run_id)
         transcript.write("prompt", text=turn.prompt)
         self._policy.allow_folders(turn.folders)
+        self._policy.follow(turn.rules, turn.granted)
         try:
             async with aclosing(self._backend.turn(turn)) as events:  # type: ignore[type-var]
                 async for event in events:

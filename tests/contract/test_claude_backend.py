@@ -58,7 +58,7 @@ class Desk:
         await self.model.add_rules([Rule.model_validate(rule)])
 
     async def open(self, session_id: str | None = None) -> ClaudeBackend:
-        def may_use(tool: str, arguments: Any) -> None:
+        async def may_use(tool: str, arguments: Any) -> None:
             self.asked.append(tool)
 
         backend = ClaudeBackend(may_use=may_use)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,10 @@ class Session:
         self.room = room
         self.policy = Policy(Access.work)
         self.policy.allow_folders([str(room.folder)])
-        self.backend = GeminiBackend(room.reach, may_use=self.policy.decide)
+        self.backend = GeminiBackend(room.reach, may_use=self.may_use)
+
+    async def may_use(self, tool: str, arguments: Mapping[str, Any]) -> str | None:
+        return self.policy.decide(tool, arguments).reason
 
     async def __aenter__(self) -> GeminiBackend:
         return self.backend

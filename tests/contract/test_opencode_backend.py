@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,10 @@ class Session:
         self.room = room
         self.policy = Policy(Access.work)
         self.policy.allow_folders([str(room.folder)])
-        self.backend = OpencodeBackend(room.reach, may_use=self.policy.decide)
+        self.backend = OpencodeBackend(room.reach, may_use=self.may_use)
+
+    async def may_use(self, tool: str, arguments: Mapping[str, Any]) -> str | None:
+        return self.policy.decide(tool, arguments).reason
 
     async def __aenter__(self) -> OpencodeBackend:
         return self.backend

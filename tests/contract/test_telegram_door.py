@@ -142,7 +142,10 @@ def test_what_cannot_be_a_token_is_told_in_one_line(database: Database, token: s
 
 
 async def test_the_menu_shows_the_commands(unpaired: TelegramRoom, owner: TelegramUser) -> None:
+    assert unpaired.channel.pairing_link("123456") is None
     assert await unpaired.channel.check() == "Telegram: @agentos_standin_bot"
+    link = "https://t.me/agentos_standin_bot?start=123456"
+    assert unpaired.channel.pairing_link("123456") == link
 
     async def called() -> object:
         return await owner.calls(method="setMyCommands")

@@ -11,9 +11,10 @@ from telegram.error import InvalidToken, TelegramError
 
 from agentos import log as logs
 from agentos.channels.telegram import files
+from agentos.channels.telegram.address import Address
 from agentos.channels.telegram.connection import connect, unknown_token
 from agentos.channels.telegram.door import Door
-from agentos.channels.telegram.incoming import chat_of
+from agentos.channels.telegram.groups import Groups
 from agentos.channels.telegram.intake import Intake
 from agentos.channels.telegram.live import Live
 from agentos.channels.telegram.pace import Pace
@@ -76,7 +77,11 @@ class TelegramChannel:
         self._previews = Previews(bot, database=database, pace=self._pace)
         self._live = Live(bot, pace=self._pace)
         self._sender = Sender(bot, database=database, previews=self._previews, pace=self._pace)
-        self._intake = Intake(bot, clock=clock, door=self._door, presence=self._presence)
+        self._groups = Groups(bot)
+        self._intake = Intake(
+            bot, clock=clock, door=self._door, groups=self._groups, presence=self._presence
+        )
+        self._username: str | None = None
         self._poller = Poller(
             self._connection,
             take=self._intake.take,
@@ -93,6 +98,10 @@ class TelegramChannel:
     def owner(self) -> int | None:
         """The owner's Telegram id; None before the pairing."""
         return self._door.owner
+
+    def pairing_link(self, code: str) -> str | None:
+        """A link that opens the chat and sends the code; None while the bot's name is unknown."""
+        return f"https://t.me/{self._username}?start={code}" if self._username else None
 
     def attach(self, reception: Reception) -> None:
         """Say where messages, edits and taps are brought."""
@@ -111,6 +120,8 @@ class TelegramChannel:
             self._poller.expect_trouble()
             log.warning("telegram_unreachable", error=error.message)
             return f"Telegram cannot be reached now ({error.message}); I keep trying."
+        self._groups.introduce(me)
+        self._username = me.username
         return f"Telegram: @{me.username}" if me.username else f"Telegram: {me.first_name}"
 
     async def run(self) -> None:
@@ -131,21 +142,23 @@ class TelegramChannel:
 
     async def acknowledge(self, message: Message) -> None:
         """Show 👀 at the message and "typing…" in its chat. Best effort."""
-        await self._presence.seen(chat_of(message.conversation), message_id=_id_of(message))
+        await self._presence.seen(Address.parse(message.conversation), message_id=_id_of(message))
 
     async def mark(self, message: Message, mark: Mark) -> None:
         """Let the reaction at the message follow what comes of it. Best effort."""
-        chat_id = chat_of(message.conversation)
-        await self._presence.mark(chat_id, message_id=_id_of(message), mark=mark)
+        at = Address.parse(message.conversation)
+        await self._presence.mark(at, message_id=_id_of(message), mark=mark)
 
     async def progress(self, row: Outgoing, *, text: str) -> bool:
         """Change what a row shows; its buttons stay. False when it was left as it is."""
-        return await self._live.show(row, chat_id=chat_of(row.conversation), text=text)
+        at = Address.parse(row.conversation)
+        return await self._live.show(row, chat_id=at.chat_id, text=text)
 
     async def preview(self, message: Message, *, text: str) -> None:
         """Show the answer so far. Best effort: too fast or refused, and it is dropped."""
         try:
-            await self._previews.show(message, chat_id=chat_of(message.conversation), text=text)
+            at = Address.parse(message.conversation)
+            await self._previews.show(message, at=at, text=text)
         except StoreUnusable as error:
             log.debug("telegram_preview_failed", error=str(error))
 
@@ -155,13 +168,13 @@ class TelegramChannel:
 
     async def ready(self, conversation: str) -> None:
         """Return when the chat may be written to without going too fast."""
-        await self._pace.turn(chat_of(conversation))
+        await self._pace.turn(Address.parse(conversation).chat_id)
 
     async def deliver(self, row: Outgoing) -> str | None:
         """Say one outbox row; returns the id of its last message."""
-        chat_id = chat_of(row.conversation)
-        self._presence.quiet(chat_id)
-        return await self._sender.send(row, chat_id=chat_id)
+        at = Address.parse(row.conversation)
+        self._presence.quiet(at)
+        return await self._sender.send(row, at=at)
 
     async def _know_owner(self) -> None:
         """Read who the owner is, however long the database takes."""

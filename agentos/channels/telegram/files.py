@@ -33,6 +33,8 @@ async def fetch(bot: Bot, attachment: dict[str, Any], *, folder: Path) -> Path:
             if (file.file_size or 0) > DOWNLOAD_LIMIT:
                 raise BadRequest(problem=words.too_big_to_fetch(name, size=file.file_size))
             content = await file.download_as_bytearray(read_timeout=60)
+            if len(content) > DOWNLOAD_LIMIT:  # whatever was said of its size
+                raise BadRequest(problem=words.too_big_to_fetch(name, size=len(content)))
         except Refused as error:
             if "too big" in error.message.lower():
                 raise BadRequest(problem=words.too_big_to_fetch(name, size=size)) from error

@@ -12,10 +12,12 @@ from telegram import (
     MessageOriginUser,
 )
 
+from agentos.channels.telegram.address import Address
 from agentos.channels.telegram.formatting import clean
 from agentos.domain.talk import Message
 
 DOWNLOAD_LIMIT = 20 * 1024 * 1024
+_QUOTED = 4000
 _FILES = ("document", "audio", "video", "voice", "video_note", "sticker")
 _NAMES = {
     "document": "document",
@@ -39,17 +41,20 @@ _NOTES = (
     "forum_topic_edited",
     "forum_topic_closed",
     "forum_topic_reopened",
+    "general_forum_topic_hidden",
+    "general_forum_topic_unhidden",
+    "group_chat_created",
+    "supergroup_chat_created",
+    "migrate_to_chat_id",
+    "migrate_from_chat_id",
+    "new_chat_title",
+    "new_chat_photo",
+    "delete_chat_photo",
+    "video_chat_scheduled",
+    "video_chat_started",
+    "video_chat_ended",
+    "video_chat_participants_invited",
 )
-
-
-def conversation_of(chat_id: int) -> str:
-    """The conversation of a chat."""
-    return f"telegram:{chat_id}"
-
-
-def chat_of(conversation: str) -> int:
-    """The chat of a conversation."""
-    return int(conversation.partition(":")[2])
 
 
 def text_of(message: telegram.Message) -> str:
@@ -68,14 +73,21 @@ def to_message(message: telegram.Message, *, update_id: int, at: datetime) -> Me
     if origin := message.forward_origin:
         attachments.append({"kind": "forward", "from": clean(_author(origin))})
     reply = message.reply_to_message
+    if quote := _quote(message):
+        attachments.append(quote)
+    album = message.media_group_id
+    if album is not None:
+        # By this a part that is delivered again is known.
+        attachments = [{**one, "update": str(update_id)} for one in attachments]
     return Message(
         channel="telegram",
-        conversation=conversation_of(message.chat.id),
+        conversation=Address.of(message).conversation,
         external_id=str(update_id),
         external_message_id=str(message.message_id),
         reply_to_external_id=str(reply.message_id) if reply else None,
         text=text,
         attachments=attachments,
+        album=clean(album)[:64] if album is not None else None,
         received_at=at,
     )
 
@@ -116,6 +128,27 @@ def _file(kind: str, found: Any, *, name: str, mime: str | None) -> dict[str, An
     if (found.file_size or 0) > DOWNLOAD_LIMIT:
         told["too_big"] = True
     return told
+
+
+def _quote(message: telegram.Message) -> dict[str, Any] | None:
+    """What is quoted: the part that was chosen, or all that somebody else wrote."""
+    reply, chosen = message.reply_to_message, message.quote
+    if reply is None and message.external_reply is None:
+        return None
+    whose = ""
+    if reply is None and message.external_reply is not None:
+        whose = _author(message.external_reply.origin)
+    elif reply is not None and reply.from_user is not None:
+        whose = reply.from_user.full_name
+    if chosen is not None and chosen.text.strip():
+        return {"kind": "quote", "from": clean(whose), "text": clean(chosen.text)}
+    if reply is None or reply.from_user is None or reply.forum_topic_created is not None:
+        return None
+    # What bots said is ours, and what the sender said is stored; others are heard only here.
+    if reply.from_user.is_bot or reply.from_user == message.from_user:
+        return None
+    text = text_of(reply)
+    return {"kind": "quote", "from": clean(whose), "text": text[:_QUOTED]} if text else None
 
 
 def _author(origin: telegram.MessageOrigin) -> str:

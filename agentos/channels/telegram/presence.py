@@ -9,6 +9,7 @@ from telegram.constants import ChatAction, ReactionEmoji
 from telegram.error import TelegramError
 
 from agentos import log as logs
+from agentos.channels.telegram.address import Address
 from agentos.channels.telegram.refusals import is_unknown_method
 from agentos.domain.progress import Mark
 
@@ -33,29 +34,30 @@ class Presence:
 
     def __init__(self, bot: Bot) -> None:
         self._bot = bot
-        self._typing: dict[int, asyncio.Task[None]] = {}
+        self._typing: dict[Address, asyncio.Task[None]] = {}
         self._missing: set[str] = set()
 
-    async def seen(self, chat_id: int, *, message_id: int | None) -> None:
+    async def seen(self, at: Address, *, message_id: int | None) -> None:
         """Show 👀 at the message, and that an answer is on its way."""
-        self.quiet(chat_id)
-        typing = asyncio.create_task(self._type(chat_id))
-        self._typing[chat_id] = typing
-        typing.add_done_callback(lambda task: self._forget(chat_id, task=task))
-        await self.mark(chat_id, message_id=message_id, mark=Mark.seen)
+        self.quiet(at)
+        typing = asyncio.create_task(self._type(at))
+        self._typing[at] = typing
+        typing.add_done_callback(lambda task: self._forget(at, task=task))
+        await self.mark(at, message_id=message_id, mark=Mark.seen)
 
-    async def mark(self, chat_id: int, *, message_id: int | None, mark: Mark) -> None:
+    async def mark(self, at: Address, *, message_id: int | None, mark: Mark) -> None:
         """Show how far it is as the one reaction at a message."""
         if message_id is None:
             return
         sign = [ReactionTypeEmoji(_SIGNS[mark])]
         await self.try_call(
-            "setMessageReaction", lambda: self._bot.set_message_reaction(chat_id, message_id, sign)
+            "setMessageReaction",
+            lambda: self._bot.set_message_reaction(at.chat_id, message_id, sign),
         )
 
-    def quiet(self, chat_id: int) -> None:
+    def quiet(self, at: Address) -> None:
         """The answer is there: stop typing."""
-        if task := self._typing.pop(chat_id, None):
+        if task := self._typing.pop(at, None):
             task.cancel()
 
     async def try_call(self, method: str, call: Callable[[], Awaitable[Any]]) -> bool:
@@ -78,15 +80,18 @@ class Presence:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _type(self, chat_id: int) -> None:
+    async def _type(self, at: Address) -> None:
         for _ in range(_TYPING_TIMES):
             await self.try_call(
-                "sendChatAction", lambda: self._bot.send_chat_action(chat_id, ChatAction.TYPING)
+                "sendChatAction",
+                lambda: self._bot.send_chat_action(
+                    at.chat_id, ChatAction.TYPING, message_thread_id=at.thread
+                ),
             )
             if "sendChatAction" in self._missing:
                 return
             await asyncio.sleep(_TYPING_SECONDS)
 
-    def _forget(self, chat_id: int, *, task: asyncio.Task[None]) -> None:
-        if self._typing.get(chat_id) is task:
-            del self._typing[chat_id]
+    def _forget(self, at: Address, *, task: asyncio.Task[None]) -> None:
+        if self._typing.get(at) is task:
+            del self._typing[at]

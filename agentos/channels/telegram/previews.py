@@ -9,11 +9,17 @@ from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
 
 from agentos import log as logs
+from agentos.channels.telegram.address import Address
 from agentos.channels.telegram.formatting import Piece, styled, tail
 from agentos.channels.telegram.leniency import UNNUMBERED
 from agentos.channels.telegram.pace import Pace
 from agentos.channels.telegram.parts import preview_of
-from agentos.channels.telegram.refusals import is_unknown_method, may_have_arrived, seconds_to_wait
+from agentos.channels.telegram.refusals import (
+    is_topic_gone,
+    is_unknown_method,
+    may_have_arrived,
+    seconds_to_wait,
+)
 from agentos.domain.talk import Message
 from agentos.store import messages
 from agentos.store.database import Database
@@ -46,7 +52,7 @@ class Previews:
         self._drafts = True
         self._open: dict[int, _Preview] = {}
 
-    async def show(self, message: Message, *, chat_id: int, text: str) -> None:
+    async def show(self, message: Message, *, at: Address, text: str) -> None:
         """Show the answer so far; dropped when the last one is still on its way or just came."""
         assert message.id is not None
         preview = self._of(message.id)
@@ -55,11 +61,11 @@ class Previews:
             return
         async with preview.lock:
             try:
-                await self._show(message.id, preview, chat_id=chat_id, piece=tail(styled(text)))
+                await self._show(message.id, preview, at=at, piece=tail(styled(text)))
             except TelegramError as error:
-                self._failed(preview, error=error)
+                self._failed(preview, at=at, error=error)
         # Counted from the end, so that a slow server is not asked more often than it answers.
-        pause = _DRAFT_SECONDS if self._drafts else _EDIT_SECONDS
+        pause = _DRAFT_SECONDS if self._can_draft(at) else _EDIT_SECONDS
         preview.not_before = max(preview.not_before, time.monotonic() + pause)
 
     async def finish(self, message_id: int) -> str | None:
@@ -73,14 +79,18 @@ class Previews:
         """The answer has taken the preview's place."""
         self._of(message_id).external_id = None
 
-    async def _show(
-        self, message_id: int, preview: _Preview, *, chat_id: int, piece: Piece
-    ) -> None:
-        if self._drafts:
+    async def _show(self, message_id: int, preview: _Preview, *, at: Address, piece: Piece) -> None:
+        chat_id = at.chat_id
+        if self._can_draft(at):
             # Within the id's 31 bits, and never 0.
             draft_id = message_id % 2**31 or 1
             await self._bot.send_message_draft(
-                chat_id, draft_id, piece.text, entities=piece.entities or None, read_timeout=5
+                chat_id,
+                draft_id,
+                piece.text,
+                message_thread_id=at.thread,
+                entities=piece.entities or None,
+                read_timeout=5,
             )
         elif not self._pace.spare(chat_id):
             return
@@ -99,6 +109,7 @@ class Previews:
                 piece.text,
                 entities=piece.entities or None,
                 link_preview_options=preview_of(piece),
+                **at.fields,
             )
             self._pace.spend(chat_id)
             if sent.message_id == UNNUMBERED:
@@ -111,14 +122,20 @@ class Previews:
                 )
             )
 
-    def _failed(self, preview: _Preview, *, error: TelegramError) -> None:
+    def _can_draft(self, at: Address) -> bool:
+        """There are no drafts in groups, which have negative ids."""
+        return self._drafts and at.chat_id > 0 and not at.direct
+
+    def _failed(self, preview: _Preview, *, at: Address, error: TelegramError) -> None:
         log.debug("telegram_preview_failed", error=error.message)
         if isinstance(error, RetryAfter):
             preview.not_before = time.monotonic() + seconds_to_wait(error)
-        elif self._drafts and (is_unknown_method(error) or isinstance(error, BadRequest)):
+        elif is_topic_gone(error):
+            preview.closed = True  # the answer is said elsewhere
+        elif self._can_draft(at) and (is_unknown_method(error) or isinstance(error, BadRequest)):
             log.info("telegram_drafts_unsupported", error=error.message)
             self._drafts = False
-        elif not self._drafts and preview.external_id is None and may_have_arrived(error):
+        elif not self._can_draft(at) and preview.external_id is None and may_have_arrived(error):
             # A half-written answer may stand there under an id that is not known: not another.
             preview.closed = True
 

@@ -30,6 +30,7 @@ _GONE = (
     "there is no text in the message to edit",
     "there is no caption in the message to edit",
 )
+_NO_TOPIC = ("thread not found", "topic closed", "topic deleted", "topic id invalid")
 
 
 @contextmanager
@@ -95,6 +96,12 @@ def is_gone(error: Refused) -> bool:
     """Whether the message that was to be edited is not there, or not editable, any more."""
     told = error.message.lower()
     return any(words in told for words in _GONE)
+
+
+def is_topic_gone(error: TelegramError) -> bool:
+    """Whether a topic was deleted or closed, so that nothing can be said in it."""
+    told = error.message.lower().replace("_", " ")
+    return isinstance(error, Refused) and any(words in told for words in _NO_TOPIC)
 
 
 def is_too_large(error: TelegramError) -> bool:

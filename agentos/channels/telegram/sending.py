@@ -13,6 +13,7 @@ from telegram.error import TelegramError
 
 from agentos import log as logs
 from agentos.channels.telegram import words
+from agentos.channels.telegram.address import Address
 from agentos.channels.telegram.formatting import shifted
 from agentos.channels.telegram.leniency import UNNUMBERED
 from agentos.channels.telegram.pace import Pace
@@ -22,6 +23,7 @@ from agentos.channels.telegram.refusals import (
     answered_with_failure,
     is_gone,
     is_too_large,
+    is_topic_gone,
     is_unknown_method,
     is_unmodified,
     translated,
@@ -71,7 +73,7 @@ class Sender:
         # Ids of parts that were said but could not be written down: a full disk, most likely.
         self._unwritten: dict[int, str] = {}
 
-    async def send(self, row: Outgoing, *, chat_id: int) -> str | None:
+    async def send(self, row: Outgoing, *, at: Address) -> str | None:
         """Say a row; returns the id of its last message, or None when the server tells none.
 
         Raises ChannelDown or BadRequest.
@@ -80,30 +82,30 @@ class Sender:
         parts = await asyncio.to_thread(parts_of, row, as_texts=progress.as_texts)
         if not parts:
             raise BadRequest(problem="there is nothing to say in it")
-        if progress.said == 0 and (edited := await self._edit(row, parts[0], chat_id)):
+        if progress.said == 0 and (edited := await self._edit(row, parts[0], at.chat_id)):
             # What has no room in the message that is edited follows it.
             progress = _Progress(said=1, last=edited)
             await self._note(row, progress, total=len(parts))
-        return await self._send_parts(row, parts, progress, chat_id=chat_id)
+        return await self._send_parts(row, parts, progress, at=at)
 
     async def _send_parts(
-        self, row: Outgoing, parts: list[Part], progress: _Progress, *, chat_id: int
+        self, row: Outgoing, parts: list[Part], progress: _Progress, *, at: Address
     ) -> str | None:
         uncertain, reply = row.uncertain, await self._reply_to(row)
-        if progress.said == 0 and (shown := await self._finish_preview(row, parts[0], chat_id)):
+        if progress.said == 0 and (shown := await self._finish_preview(row, parts[0], at.chat_id)):
             progress, uncertain = dataclasses.replace(progress, said=1, last=shown), False
             await self._note(row, progress, total=len(parts), preview=True)
         first = progress.said
         while progress.said < len(parts):
             index, part = progress.said, parts[progress.said]
             if index > first:
-                await self._pace.turn(chat_id)
+                await self._pace.turn(at.chat_id)
             elif uncertain:
                 part = dataclasses.replace(part, piece=shifted(part.piece, note=words.SENT_AGAIN))
             try:
                 sent = await self._send_forgivingly(
                     part,
-                    chat_id=chat_id,
+                    at=at,
                     silent=row.silent,
                     reply=reply if index == 0 else None,
                     tried_often=row.attempts >= _OFTEN,
@@ -122,7 +124,7 @@ class Sender:
         self,
         part: Part,
         *,
-        chat_id: int,
+        at: Address,
         silent: bool,
         reply: ReplyParameters | None,
         tried_often: bool,
@@ -130,16 +132,26 @@ class Sender:
         """Send a part, and plainer forms of it when the server refuses its form.
 
         A server that fails on a file again and again may never take one; the file is then told of,
-        so that what is behind it in the conversation gets through.
+        so that what is behind it in the conversation gets through. What was meant for a topic that
+        is gone is said in the chat itself, with a note.
         """
         refusal: TelegramError | None = None
         with translated(repeatable=False):
             for form in part.easier():
                 try:
-                    sent = await self._send(form, chat_id=chat_id, silent=silent, reply=reply)
-                    self._pace.spend(chat_id)
+                    sent = await self._send(form, at=at, silent=silent, reply=reply)
+                    self._pace.spend(at.chat_id)
                     return sent
                 except TelegramError as error:
+                    if at.topic is not None and is_topic_gone(error):
+                        piece = shifted(part.piece, note=words.TOPIC_GONE)
+                        return await self._send_forgivingly(
+                            dataclasses.replace(part, piece=piece),
+                            at=at.chat,
+                            silent=silent,
+                            reply=None,
+                            tried_often=tried_often,
+                        )
                     hopeless = is_unknown_method(error) or (
                         tried_often and answered_with_failure(error)
                     )
@@ -154,39 +166,42 @@ class Sender:
             raise refusal
 
     async def _send(
-        self, part: Part, *, chat_id: int, silent: bool, reply: ReplyParameters | None
+        self, part: Part, *, at: Address, silent: bool, reply: ReplyParameters | None
     ) -> Message:
         text, entities = part.piece.text, part.piece.entities or None
         if not part.is_file:
             return await self._bot.send_message(
-                chat_id,
+                at.chat_id,
                 text,
                 entities=entities,
                 link_preview_options=preview_of(part.piece),
                 reply_markup=part.buttons,
                 disable_notification=silent,
                 reply_parameters=reply,
+                **at.fields,
             )
         file = await asyncio.to_thread(contents_of, part)
         if part.kind is OutboxKind.photo:
             return await self._bot.send_photo(
-                chat_id,
+                at.chat_id,
                 file,
                 caption=text,
                 caption_entities=entities,
                 reply_markup=part.buttons,
                 disable_notification=silent,
                 reply_parameters=reply,
+                **at.fields,
                 read_timeout=60,
             )
         return await self._bot.send_document(
-            chat_id,
+            at.chat_id,
             file,
             caption=text,
             caption_entities=entities,
             reply_markup=part.buttons,
             disable_notification=silent,
             reply_parameters=reply,
+            **at.fields,
             read_timeout=60,
         )
 

@@ -6,6 +6,7 @@ HINT_UNPAIRED = (
 )
 HINT_PAIRED = "Hello! I'm somebody's personal assistant, so I can't help you here. Sorry!"
 SENT_AGAIN = "↻ (sent again after a hiccup; you may have seen this)\n\n"
+TOPIC_GONE = "(from a topic that is not there any more)\n\n"
 NOT_FOR_YOU = "Sorry, this is not for you."
 ODD_BUTTON = "I don't know this button any more."
 TRY_AGAIN = "That didn't work just now. Please tap again in a moment."

@@ -28,10 +28,9 @@ from agentos.domain.states import (
     WorkerState,
     allowed,
 )
-from agentos.domain.talk import Card
 from agentos.domain.work import Job, NeedPolicy, Worker, WorkerRole
 from agentos.errors import BadRequest, WrongState
-from agentos.store import cards, events, jobs, needs, outbox, progress, rows, runs, tasks, workers
+from agentos.store import events, jobs, needs, outbox, progress, runs, tasks, workers
 
 Conversation = Annotated[str, Field(max_length=200, pattern=r"^[a-z]+:\S+$")]
 
@@ -151,8 +150,6 @@ def cancel(connection: Connection, params: JobShow, here: Here) -> dict[str, Any
         task = tasks.get(connection, job.task_id)
         if allowed(TASKS, task.state, TaskState.cancelled, by=Actor.owner):
             tasks.move(connection, job.task_id, TaskState.cancelled, by=Actor.owner, at=here.at)
-    for card in rows.newest(connection, Card, limit=100, job_id=job.id):
-        cards.cancel(connection, card.id or 0, at=here.at)
     _say_cancelled(connection, job, here)
     return {"job": job_line(moved, names=Names(connection)), "was": job.state.value}
 

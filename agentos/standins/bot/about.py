@@ -39,6 +39,11 @@ async def get_chat(world: World, params: Params) -> Json:
     return {**chat.info, **fixed}
 
 
+async def get_chat_member_count(world: World, params: Params) -> int:
+    """getChatMemberCount: the bot counts, too."""
+    return world.chat(params.integer("chat_id")).members
+
+
 async def get_file(world: World, params: Params) -> Json:
     """getFile: bots may download up to 20 MB."""
     file = world.files.get(params.text("file_id"))

@@ -42,7 +42,7 @@ class BotStandin:
 
     def app(self) -> Starlette:
         """The whole server."""
-        acting = ("say", "edit", "tap", "send_file", "duplicate")
+        acting = ("say", "edit", "tap", "send_file", "delete_topic", "duplicate")
         routes = [
             Route("/bot{token}/{method}", self._call, methods=["GET", "POST"]),
             Route("/file/bot{token}/{path:path}", self._download),

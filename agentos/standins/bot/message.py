@@ -61,6 +61,7 @@ class StoredMessage:
     silent: bool = False
     forward: Json | None = None
     album: str | None = None
+    quote: str | None = None
     edits: int = 0
     edited_at: int | None = None
     reactions: list[str] = field(default_factory=list)
@@ -92,7 +93,11 @@ class StoredMessage:
             told["reply_to_message"] = self.reply_to.to_api(with_reply=False)
         if self.inline_buttons:
             told["reply_markup"] = self.markup
+        in_topic = self.chat.get("is_forum") or self.chat["type"] == "private"
+        quote = {"text": self.quote, "position": 0, "is_manual": True}
         extras = {
+            "is_topic_message": True if self.thread_id is not None and in_topic else None,
+            "quote": quote if self.quote is not None else None,
             "message_thread_id": self.thread_id,
             "edit_date": self.edited_at,
             "forward_origin": self.forward,

@@ -12,6 +12,7 @@ Method = Callable[[World, Params], Awaitable[Any]]
 METHODS: dict[str, Method] = {
     "getme": about.get_me,
     "getchat": about.get_chat,
+    "getchatmembercount": about.get_chat_member_count,
     "getfile": about.get_file,
     "setmycommands": about.set_my_commands,
     "getmycommands": about.get_my_commands,

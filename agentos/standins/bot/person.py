@@ -1,6 +1,7 @@
 """The person on the other side, as requests: say, edit, tap, send a file, look at the chat."""
 
 import base64
+import re
 import time
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agentos.standins.bot.message import StoredMessage
-from agentos.standins.bot.text import Styled
+from agentos.standins.bot.text import Styled, utf16_length
 from agentos.standins.bot.world import OWNER_ID, Chat, World, person
 from agentos.standins.controls import ControlRefused, read_body
 
@@ -18,6 +19,7 @@ Json = dict[str, Any]
 
 _WATCH_MOST = 60.0
 _COMMAND = "/"
+_MENTION = re.compile(r"(?<![\w/])@\w{4,32}\b")
 
 
 class Who(BaseModel):
@@ -30,6 +32,9 @@ class Who(BaseModel):
     chat_type: str | None = None
     username: str | None = None
     name: str | None = None
+    # Of a group: whether it has topics, and how many are in it, the bot included.
+    forum: bool = False
+    members: int | None = None
 
     def user(self) -> Json:
         """The acting User. In a private chat its id is the chat's."""
@@ -41,7 +46,11 @@ class Who(BaseModel):
         """The chat it happens in, opened when need be."""
         chat_id = self.chat_id if self.chat_id is not None else self.user_id or OWNER_ID
         kind = self.chat_type or ("private" if chat_id > 0 else "supergroup")
-        return world.open_chat(chat_id, kind=kind, person=self.user())
+        chat = world.open_chat(chat_id, kind=kind, person=self.user())
+        if self.forum:
+            chat.info["is_forum"] = True
+        chat.members = self.members or chat.members
+        return chat
 
 
 class Say(Who):
@@ -51,6 +60,13 @@ class Say(Who):
     reply_to: int | None = None
     forward: str | None = Field(default=None, description="The name of who wrote it first.")
     thread_id: int | None = None
+    quote: str | None = Field(default=None, description="The chosen part of what is replied to.")
+
+
+class DeleteTopic(Who):
+    """POST /_standin/delete_topic."""
+
+    thread_id: int
 
 
 class Edit(Who):
@@ -79,6 +95,9 @@ class SendFile(Who):
     content: str | None = Field(default=None, description="base64")
     size: int | None = Field(default=None, ge=0)
     caption: str = ""
+    album: str | None = None
+    forward: str | None = None
+    thread_id: int | None = None
 
 
 class PersonControls:
@@ -91,14 +110,14 @@ class PersonControls:
         """A message; answers with its id and the update's."""
         body = await read_body(request, model=Say)
         chat = body.chat(self._world)
-        forward = {"type": "hidden_user", "sender_user_name": body.forward, "date": _now()}
         message = self._world.post(
             chat,
             sender=body.user(),
             styled=_said(body.text),
             reply_to=_existing(chat, body.reply_to) if body.reply_to else None,
-            forward=forward if body.forward else None,
+            forward=_origin(body.forward),
             thread_id=body.thread_id,
+            quote=body.quote,
         )
         return self._updated("message", message)
 
@@ -145,8 +164,17 @@ class PersonControls:
             sender=body.user(),
             styled=Styled(body.caption.strip()),
             file=file,
+            album=body.album,
+            forward=_origin(body.forward),
+            thread_id=body.thread_id,
         )
         return self._updated("message", message)
+
+    async def delete_topic(self, request: Request) -> Response:
+        """A topic is there no more; what was said in it stays readable here."""
+        body = await read_body(request, model=DeleteTopic)
+        body.chat(self._world).gone_topics.add(body.thread_id)
+        return JSONResponse({"ok": True})
 
     async def duplicate(self, request: Request) -> Response:
         """The last update delivered again, with the same update_id."""
@@ -213,12 +241,23 @@ def _existing(chat: Chat, message_id: int) -> StoredMessage:
     return found
 
 
+def _origin(name: str | None) -> Json | None:
+    """Who wrote it first."""
+    if not name:
+        return None
+    return {"type": "hidden_user", "sender_user_name": name, "date": _now()}
+
+
 def _said(text: str) -> Styled:
-    """What a person typed; a leading command is marked as Telegram marks it."""
+    """What a person typed; a leading command and names are marked as Telegram marks them."""
     words = text.split()
-    if not text.startswith(_COMMAND) or not words:
-        return Styled(text)
-    return Styled(text, [{"type": "bot_command", "offset": 0, "length": len(words[0])}])
+    marks: list[Json] = []
+    if text.startswith(_COMMAND) and words:
+        marks.append({"type": "bot_command", "offset": 0, "length": len(words[0])})
+    for found in _MENTION.finditer(text):
+        offset = utf16_length(text[: found.start()])
+        marks.append({"type": "mention", "offset": offset, "length": len(found[0])})
+    return Styled(text, marks)
 
 
 def _arrival(update: Json | None) -> Json:

@@ -143,6 +143,10 @@ def _post(
     file: StoredFile | None = None,
     album: str | None = None,
 ) -> StoredMessage:
+    thread_id = params.integer("message_thread_id")
+    # The General topic has no thread of its own.
+    if thread_id is not None and (thread_id == 1 or thread_id in chat.gone_topics):
+        raise bad("message thread not found")
     return world.post(
         chat,
         sender=world.bot,
@@ -150,7 +154,7 @@ def _post(
         file=file,
         reply_to=_replied_to(chat, params),
         markup=read_markup(params),
-        thread_id=params.integer("message_thread_id"),
+        thread_id=thread_id,
         silent=params.flag("disable_notification"),
         album=album,
     )

@@ -27,6 +27,9 @@ class Chat:
     deleted: int = 0
     action: str | None = None
     pinned: int | None = None
+    # With the bot.
+    members: int = 2
+    gone_topics: set[int] = field(default_factory=set)
 
     def message(self, message_id: int | None, *, otherwise: str) -> StoredMessage:
         """A message by id, or 400 with the words that the called method has for it."""
@@ -80,7 +83,8 @@ class World:
                 info |= {key: person[key] for key in shown if key in person}
             else:
                 info["title"] = f"Group {abs(chat_id)}"
-            self.chats[chat_id] = Chat(info=info)
+            members = 2 if kind == "private" else 3
+            self.chats[chat_id] = Chat(info=info, members=members)
         return self.chats[chat_id]
 
     def chat(self, chat_id: int | None) -> Chat:
@@ -104,6 +108,7 @@ class World:
         silent: bool = False,
         forward: Json | None = None,
         album: str | None = None,
+        quote: str | None = None,
     ) -> StoredMessage:
         """Put a message into a chat. A message of the bot ends its drafts there."""
         message = StoredMessage(
@@ -120,6 +125,7 @@ class World:
             silent=silent,
             forward=forward,
             album=album,
+            quote=quote,
         )
         self._next_message += 1
         chat.messages[message.message_id] = message
