@@ -30,7 +30,7 @@ _MARKS = {
 _HELP = """Just write what you want, as you would to a person.
 
 - Ask or chat, and I answer.
-- Ask for work, and I start it and come back with something to open.
+- Ask for work, and I come back with something to open.
 - Ask for something big, and I show you a plan first.
 - Say "remind me tomorrow at 9 to …", and I do.
 
@@ -41,8 +41,8 @@ _HELP = """Just write what you want, as you would to a person.
 /remember Anna is vegetarian
 /forget Anna, or /forget 12
 /why shows what I had in mind, /why Anna what I know
-/quiet 22:00-7:00 holds back what can wait, /quiet 2h for now, /quiet off
-/stop stops the newest work, /stop all stops everything, /stop 12 stops job #12"""
+/quiet 22-7 holds back what can wait
+/stop stops the newest work, /stop all everything, /stop 12 job #12"""
 _WELCOME = (
     "Hello! I'm agentos, and I'm all yours. Write me what you want done, or just say hi.\n\n"
     "/help shows what I can do."
