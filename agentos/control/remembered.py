@@ -23,6 +23,7 @@ from agentos.domain.memory import Category, Memory, Origin, Trust
 from agentos.domain.ports import Clock
 from agentos.errors import BadRequest
 from agentos.home import Home
+from agentos.memory import wishes
 from agentos.memory.consolidate import Consolidating
 from agentos.memory.core import OWNER, Core, with_line
 from agentos.memory.episodes import Episode, Episodes
@@ -239,7 +240,9 @@ class MemoryOperations:
         reason = "written with pm"
         if words.accept is not None or words.refuse is not None:
             chosen = words.accept if words.accept is not None else words.refuse or 0
-            self._core.answer(connection, chosen, yes=words.accept is not None, at=at)
+            yes = words.accept is not None
+            self._core.answer(connection, chosen, yes=yes, at=at)
+            wishes.settle(connection, chosen, yes=yes, via="pm", at=at)
         elif words.undo:
             self._core.undo(connection, at=at)
         elif words.text is not None:

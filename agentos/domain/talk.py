@@ -29,6 +29,7 @@ class CardKind(StrEnum):
     ask = auto()
     forget = auto()  # which of some memories is meant; the keys are their ids
     approve = auto()  # whether a worker may use a tool in a way that its policy does not cover
+    core = auto()  # whether a line comes into core memory
     knock = auto()  # whether somebody is let in; the keys end with their id
 
 

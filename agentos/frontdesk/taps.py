@@ -13,6 +13,8 @@ from agentos.errors import BadRequest, NotFound, WrongState
 from agentos.frontdesk import effects, memory_commands, plans, words
 from agentos.frontdesk.intake import files_of
 from agentos.home import Home
+from agentos.memory import wishes
+from agentos.memory.core import Core
 from agentos.store import cards, grants, jobs, knocks, messages, outbox
 from agentos.store import plans as plan_rows
 
@@ -97,9 +99,24 @@ def _follow(
             return _on_approval(connection, card, key, at=at)
         case CardKind.forget:
             return _on_forget(connection, card, key, ways=ways, at=at)
+        case CardKind.core:
+            return _on_core(connection, card, key, home=home, at=at)
         case CardKind.knock:
             said = knocks.decide(connection, card, key, at=at)
             return Tapped(toast=said.replace("`", "")[:190])
+
+
+def _on_core(connection: Connection, card: Card, key: str, *, home: Home, at: datetime) -> Tapped:
+    """A line comes into core memory, or never; the file may have changed since it was proposed."""
+    try:
+        Core(home).answer(connection, wishes.version_of(card), yes=key == wishes.YES, at=at)
+    except (BadRequest, WrongState) as error:
+        shown = outbox.find_by_key(connection, wishes.key_of(wishes.version_of(card)))
+        if shown is not None:
+            text = f"{shown.text}\n\n**✕ {error}**"
+            effects.settle_shown(connection, key=shown.key, text=text, at=at)
+        return Tapped(toast=str(error)[:190])
+    return Tapped(toast=f"✓ {answer_of(card)}"[:190])
 
 
 def _too_late(card: Card) -> str:

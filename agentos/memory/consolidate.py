@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from agentos import log as logs
-from agentos.domain.memory import CaptureKind, Category, Memory, Night
+from agentos.domain.memory import CaptureKind, Category, CoreState, Memory, Night
 from agentos.domain.ports import Clock
 from agentos.errors import HomeUnusable, IndexDown, StoreUnusable
+from agentos.memory import wishes
 from agentos.memory.capture import Capturing
 from agentos.memory.core import Core
 from agentos.memory.episodes import Episodes, number_of
@@ -27,7 +28,7 @@ from agentos.memory.material import MOST_EPISODES, REPORT
 from agentos.memory.promotion import propose
 from agentos.memory.remembering import Remembering
 from agentos.settings import Memory as Settings
-from agentos.store import captures, memories, messages, nights, outbox
+from agentos.store import captures, core_versions, memories, messages, nights, outbox
 from agentos.store.database import Database
 
 log = logs.get(__name__)
@@ -338,8 +339,10 @@ def _say(connection: Connection, *, text: str, key: str, counts: Counts, at: dat
     if conversation is None:
         return
     if counts.get("proposed"):
-        wish = counts.get("proposal", 0)
-        text += f" See `pm memory core`; yes is `pm memory core --accept {wish}`."
+        wish = core_versions.get(connection, counts.get("proposal", 0))
+        if wish.state is CoreState.proposed:
+            wishes.ask(connection, wish, conversation=conversation, said=text, at=at)
+            return
     outbox.say(connection, key=key, conversation=conversation, text=text, at=at, silent=True)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from agentos.domain.memory import Category, CoreState, CoreVersion, Memory
 from agentos.errors import BadRequest
+from agentos.memory import wishes
 from agentos.memory.core import Core, with_line
 from agentos.memory.likeness import says_no_more
 from agentos.store import core_versions, memories
@@ -37,6 +38,7 @@ def propose(connection: Connection, core: Core, *, at: datetime) -> dict[str, in
         if _is_open(connection, wish, text):
             return {"proposed": 0}
         core_versions.withdraw(connection, wish.id or 0, at=at)
+        wishes.withdraw(connection, wish.id or 0, at=at)
         before.remove(wish)
     known = [text, *(each.text for each in before)]
     worthy = memories.list_core_worthy(connection, importance=_WORTHY)

@@ -128,7 +128,9 @@ async def test_core_changes_are_only_proposed_and_only_of_the_owners_words(
     assert room.home.core_memory_file.read_text() == before
     with room.database.read() as connection:
         (message,) = rows.newest(connection, Outgoing, limit=5)
-    assert "pm memory core --accept" in message.text and message.silent
+    assert "1 proposed for core memory" in message.text and message.silent
+    assert "- No calls before nine" in message.text
+    assert [one["label"] for one in message.buttons[0]] == ["Add it", "No"]
     # It waits for an answer, and is not made again after a no.
     await next_night(room)
     assert len(proposed(room)) == 1
