@@ -50,10 +50,10 @@ async def _measure(
     report: Report, *, count: int, burst: int, queued: int, pause: timedelta
 ) -> None:
     async with Stage(AGENTOS_ENGINE__SLOTS=str(_SLOTS)) as stage:
-        await stage.script.add_rules([_busy_rule()])
+        await stage.script.add_rules([busy_rule()])
         stage.daemon.start()
         await stage.daemon.answers()
-        await _fill(stage, queued=queued)
+        await fill(stage, slots=_SLOTS, queued=queued)
         say(f"{_SLOTS + 1} slots busy, {queued} jobs queued; {count} messages follow")
         sent = await _talk(stage, count=count, pause=pause)
         await _all_answered(stage, count=count)
@@ -80,18 +80,19 @@ async def _measure(
         _report_what_is_left(report, stage, said=count + burst)
 
 
-def _busy_rule() -> Rule:
+def busy_rule() -> Rule:
+    """A job that keeps its slot."""
     reply = {"blocks": [{"tool": "Bash", "input": {"command": _LONG}}]}
     done = {"blocks": [{"text": "Done."}]}
     rule = {"name": "busy", "when": {"prompt": _BUSY, "tool": "Bash"}, "turn": [reply, done]}
     return Rule.model_validate(rule)
 
 
-async def _fill(stage: Stage, *, queued: int) -> None:
+async def fill(stage: Stage, *, slots: int, queued: int) -> None:
     """Take every slot, the reserved one too, with jobs whose tools run; then queue the others."""
-    for number in range(_SLOTS + 1):
+    for number in range(slots + 1):
         # The last goes into the slot that is kept for what is urgent.
-        priority = 0 if number == _SLOTS else 2
+        priority = 0 if number == slots else 2
         await stage.daemon.call(
             "job.add", title=f"busy {number}", prompt=_BUSY, priority=priority, timeout_seconds=3600
         )
@@ -99,7 +100,7 @@ async def _fill(stage: Stage, *, queued: int) -> None:
     while True:
         status = await stage.daemon.call("daemon.status")
         busy = [words for words in status["doing"].values() if "time.sleep" in words]
-        if len(busy) > _SLOTS:
+        if len(busy) > slots:
             break
         if time.monotonic() - began > 120:
             raise TimeoutError(f"the slots do not fill: {status['doing']}")

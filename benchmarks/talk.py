@@ -36,7 +36,9 @@ class Talk:
     async def tap_open_cards(self) -> None:
         """Tap each card that is on the screen and was not tapped: Go, or the first option."""
         for message in (await self._owner.chat()).messages:
-            cards = [button.data for button in message.buttons if button.data]
+            shown = [button.data or "" for button in message.buttons]
+            # Work under way has a button, too: Stop.
+            cards = [data for data in shown if data.startswith("card:")]
             if not cards or (card := cards[0].split(":")[1]) in self._tapped:
                 continue
             self._tapped.add(card)
