@@ -146,6 +146,11 @@ BACKENDS: Mapping[str, Capabilities] = {
 OTHERS = ("codex", "gemini", "opencode")
 
 
+def takes_tools(name: str) -> bool:
+    """Whether sessions of a backend can have tools of ours; one that does not exist has none."""
+    return name in BACKENDS and BACKENDS[name].memory
+
+
 def check_known(name: str) -> None:
     """Raises BadRequest, with those there are, for a name that no backend has."""
     if name not in BACKENDS:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from agentos.backends.capabilities import BACKENDS
+from agentos.backends.capabilities import takes_tools
 from agentos.config import Config
 from agentos.domain.frames import Answered, Asked, Tool
 from agentos.domain.rules import Granted, Rules
@@ -56,7 +56,7 @@ class Consulting:
     @property
     def tools(self) -> list[Tool]:
         """The tools of ours that its session has, where its backend can have any."""
-        asks = self._questions.tools if BACKENDS[self._worker.backend].memory else []
+        asks = self._questions.tools if takes_tools(self._worker.backend) else []
         return [*self.memory.tools, *asks]
 
     async def told(self) -> Told:

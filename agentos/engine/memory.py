@@ -1,6 +1,6 @@
 """What memory is to one run: what its prompt is given, and what its session's tools ask."""
 
-from agentos.backends.capabilities import BACKENDS
+from agentos.backends.capabilities import takes_tools
 from agentos.domain.frames import Answered, Asked, Tool
 from agentos.domain.work import Job, Run, Worker
 from agentos.engine.forks import PLAIN
@@ -31,7 +31,7 @@ class RunMemory:
     @property
     def tools(self) -> list[Tool]:
         """The tools of its session, where its backend can have any."""
-        if self._memory is None or not BACKENDS[self._worker.backend].memory:
+        if self._memory is None or not takes_tools(self._worker.backend):
             return []
         return self._memory.requests.tools
 

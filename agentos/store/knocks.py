@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from agentos.domain.people import Person, Role
+from agentos.domain.states import CardState
 from agentos.domain.talk import Card, CardKind
 from agentos.store import cards, outbox, people
 
@@ -69,10 +70,12 @@ def close(connection: Connection, person: Person, *, at: datetime) -> None:
     shown = outbox.find_by_key(connection, _key(person.id))
     if shown is None or shown.card_id is None:
         return
-    if not cards.cancel(connection, shown.card_id, at=at):
-        return
     card = cards.get(connection, shown.card_id)
+    if card.state is not CardState.open:
+        return
+    # What is shown in words of its own stays so when the card ends.
     _show(connection, person, card, f"{named(person)}: {person.role.value}", at=at)
+    cards.cancel(connection, shown.card_id, at=at)
 
 
 def welcome(connection: Connection, person: Person, *, at: datetime) -> None:

@@ -152,4 +152,6 @@ async def test_the_menu_shows_the_commands(unpaired: TelegramRoom, owner: Telegr
 
     (call,) = await until(called)
     names = [one["command"] for one in call.params["commands"]]
-    assert names == ["help", "status", "jobs", "stop", "cards", "remember", "forget", "why"]
+    first = ["help", "status", "jobs", "job", "stop", "cards", "project", "projects", "plan"]
+    more = ["remember", "forget", "why", "briefing", "cost", "quiet", "pause", "resume", "new"]
+    assert names == first + more
