@@ -14,7 +14,7 @@ from agentos.domain.talk import Card, CardKind, Message, Outgoing
 from agentos.domain.triage import QuickWork, Triage
 from agentos.domain.work import Job
 from agentos.engine.sessions import Sessions
-from agentos.frontdesk import effects, presses
+from agentos.frontdesk import deciding, effects, presses
 from agentos.frontdesk.errands import Errands
 from agentos.frontdesk.intake import Intake
 from agentos.frontdesk.triage import Decided
@@ -70,7 +70,7 @@ class Room:
             )
             message = messages.receive(connection, row)
             assert message is not None
-            effects.decide(connection, message, decided, Intake(shown=text), ways=WAYS, at=at)
+            deciding.decide(connection, message, decided, Intake(shown=text), ways=WAYS, at=at)
             (job,) = jobs.list_for_message(connection, message.id or 0)
             row = outbox.find_by_key(connection, f"ack:{message.id}")
             assert row is not None

@@ -30,7 +30,7 @@ async def refused(stage: Stage) -> str:
     [
         ("[engine\nslots = 3", "not valid TOML"),
         ("[engine]\nslot = 3", "there is no setting engine.slot. Known here: drain_seconds"),
-        ("[engin]\nslots = 3", "there is no setting engin. Known here: backends, capacity, claude"),
+        ("[engin]\nslots = 3", "there is no setting engin. Known here: backends, capacity, cards"),
         ('[engine]\nslots = "many"', "engine.slots is wrong"),
         ("engine = 3", "engine is not a section"),
         ('[owner]\ntimezone = "Mars/Base"', "no time zone is called 'Mars/Base'"),

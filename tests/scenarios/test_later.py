@@ -30,7 +30,7 @@ async def test_a_reminder_arrives_when_its_time_has_come(live: Stage) -> None:
 async def test_a_reminder_that_came_due_while_the_daemon_was_down_arrives_at_its_start(
     live: Stage,
 ) -> None:
-    soon = (datetime.now(UTC) + timedelta(seconds=6)).isoformat()
+    soon = (datetime.now(UTC) + timedelta(seconds=15)).isoformat()
     await live.model.add_rules([decides("ring the bell", "defer", reminder="Ring it", at=soon)])
     await live.user.say("ring the bell")
     await live.user.wait_for("I'll remind you")

@@ -116,7 +116,7 @@ async def test_a_retired_worker_ends_its_process_and_finishes_what_it_has(live: 
     await until(live, "done", job)
     assert (await live.control("engine.status"))["workers"] == []
     async with asyncio.timeout(20):
-        while any("job" in " ".join(one.cmdline()) for one in live.children()):
+        while any("agentos: job" in " ".join(one.cmdline()) for one in live.children()):
             await asyncio.sleep(0.1)
 
 

@@ -46,7 +46,8 @@ def complete(method: str, payload: bytes) -> bytes:
             _complete_update(update)
     elif method == "sendMessageDraft" or not method.startswith(_SENT):
         return payload
-    elif isinstance(result, list):
+    elif method == "sendMediaGroup":
+        result = result if isinstance(result, list) else []
         reply["result"] = [_message(_dict(one)) for one in result]
     elif result is not True:
         reply["result"] = _message(_dict(result))

@@ -52,7 +52,7 @@ def write(source: str, *, few_rows: bool = False) -> Written:
         writer.take(event, start=where["start"])
     text = writer.page.text
     plain = BREAK.sub("", hidden.replace(stand_in, "<"))
-    is_whole = few_rows or _is_within(unescape(plain), "".join(writer.told))
+    is_whole = _is_within(unescape(plain), "".join(writer.told))
     if is_blank(text) or not is_whole:
         return Written(source)
     return Written(text, legal(text, writer.page.entities), tuple(writer.tables))
