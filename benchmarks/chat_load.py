@@ -16,7 +16,7 @@ from benchmarks.common import Report, parser, run, say
 from benchmarks.stage import Stage
 
 _FIRST_ID = 20_000
-_ANSWER = re.compile(r"water plant (\d+)")
+_ANSWER = re.compile(r"water plant (\d+)", re.IGNORECASE)
 _TOO_MANY = "Too Many Requests"
 
 
