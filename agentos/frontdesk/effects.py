@@ -267,17 +267,8 @@ def show(
 def settle_shown(connection: Connection, *, key: str, text: str, at: datetime) -> None:
     """Let what was said with buttons show how it was decided, without them."""
     shown = outbox.find_by_key(connection, key)
-    if shown is None:
-        return
-    outbox.say(
-        connection,
-        key=f"{key}:decided",
-        conversation=shown.conversation,
-        text=text,
-        at=at,
-        edits_id=shown.id,
-        silent=True,
-    )
+    if shown is not None:
+        outbox.settle(connection, shown, text=text, at=at)
 
 
 def remind_later(

@@ -100,15 +100,7 @@ def show_ending(connection: Connection, card_id: int, *, at: datetime) -> None:
     for row in rows.fetch(connection, Outgoing, statement):
         if not row.buttons:
             continue
-        outbox.say(
-            connection,
-            key=f"{row.key}:decided",
-            conversation=row.conversation,
-            text=f"{row.text}\n\n{ending_of(card)}",
-            at=at,
-            edits_id=row.id,
-            silent=True,
-        )
+        outbox.settle(connection, row, text=f"{row.text}\n\n{ending_of(card)}", at=at)
 
 
 def want_words(connection: Connection, card_id: int, *, at: datetime) -> None:

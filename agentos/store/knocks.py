@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
+from agentos.domain.cards import buttons_of
 from agentos.domain.people import Person, Role
 from agentos.domain.states import CardState
 from agentos.domain.talk import Card, CardKind
@@ -35,16 +36,13 @@ def tell(connection: Connection, person: Person, *, to: str, at: datetime) -> No
         created_at=at,
     )
     card = cards.open_card(connection, asked)
-    buttons = [
-        {"label": one["label"], "data": f"card:{card.id}:{one['key']}"} for one in card.options
-    ]
     outbox.say(
         connection,
         key=key,
         conversation=to,
         text=f"🚪 {card.question}\nA guest may chat with me, and neither sees nor starts anything.",
         at=at,
-        buttons=[buttons],
+        buttons=buttons_of(card, side_by_side=True),
         card_id=card.id,
     )
 
@@ -101,17 +99,9 @@ def named(person: Person) -> str:
 def _show(connection: Connection, person: Person, card: Card, said: str, *, at: datetime) -> None:
     """Let the message with the card show how it ended, without buttons."""
     shown = outbox.find_by_key(connection, _key(person.id))
-    if shown is None:
-        return
-    outbox.say(
-        connection,
-        key=f"{shown.key}:decided",
-        conversation=shown.conversation,
-        text=f"🚪 {card.question}\n\n{said}",
-        at=at,
-        edits_id=shown.id,
-        silent=True,
-    )
+    if shown is not None:
+        text = f"🚪 {card.question}\n\n{said}"
+        outbox.settle(connection, shown, text=text, at=at)
 
 
 def _key(person_id: int | None) -> str:

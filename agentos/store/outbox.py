@@ -187,6 +187,22 @@ def supersede(connection: Connection, row: Outgoing) -> bool:
     return result.rowcount == 1
 
 
+def settle(connection: Connection, row: Outgoing, *, text: str, at: datetime) -> None:
+    """Let a row that was said with buttons show how it was decided, without them; once.
+
+    What was settled before, in words of its own, stays so.
+    """
+    say(
+        connection,
+        key=f"{row.key}:decided",
+        conversation=row.conversation,
+        text=text,
+        at=at,
+        edits_id=row.id,
+        silent=True,
+    )
+
+
 def mark_sending(connection: Connection, outbox_id: int) -> bool:
     """Take a row for sending; False when another has it or it is settled."""
     result = connection.execute(
