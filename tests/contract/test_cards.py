@@ -159,7 +159,9 @@ async def test_a_question_of_the_desk_is_answered_in_words_and_decided_again(
     assert any(row.text == "Which site?\n\n**✓ the wiki**" for row in await endings(room))
 
 
-async def test_a_card_expires_by_the_clock_also_while_nobody_ran(room: DeskRoom) -> None:
+async def test_buttons_never_count_as_yes_a_card_expires_by_the_clock_also_while_nobody_ran(
+    room: DeskRoom,
+) -> None:
     card = await parked(room)
     room.clock.advance(timedelta(days=3))
     expiry = Expiry(room.database, clock=room.clock)

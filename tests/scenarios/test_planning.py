@@ -70,7 +70,9 @@ async def test_drop_ends_it(shown: Stage) -> None:
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-async def test_a_tap_after_a_restart_works(shown: Stage, end: str) -> None:
+async def test_buttons_that_die_on_a_restart_do_not_a_tap_after_it_works(
+    shown: Stage, end: str
+) -> None:
     await (shown.stop() if end == "stop" else shown.kill())
     await shown.user.tap("Go")
     await shown.start()

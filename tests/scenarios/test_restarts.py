@@ -82,7 +82,9 @@ async def test_a_message_that_was_being_decided_is_answered_after_the_restart(
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-async def test_a_message_that_was_being_answered_is_answered_once(live: Stage, end: str) -> None:
+async def test_doubled_replies_a_message_that_was_being_answered_is_answered_once(
+    live: Stage, end: str
+) -> None:
     slow = answers("hello you", text("Slow and never finished. " * 200, chunk_delay_ms=300))
     await live.model.add_rules(
         [slow.model_copy(update={"times": 1}), answers("hello you", text("Hello yourself."))]
@@ -96,7 +98,9 @@ async def test_a_message_that_was_being_answered_is_answered_once(live: Stage, e
     assert [one.text for one in view.messages if one.by == "bot"] == ["Hello yourself."]
 
 
-async def test_what_was_said_while_the_daemon_was_down_is_answered(live: Stage) -> None:
+async def test_lost_messages_what_was_said_while_the_daemon_was_down_is_answered(
+    live: Stage,
+) -> None:
     await live.stop()
     await live.user.say("hello")
     await live.start()

@@ -105,7 +105,7 @@ def test_there_are_enough_texts() -> None:
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_every_text_of_the_corpus_arrives(part: int) -> None:
+def test_broken_formatting_and_splits_every_text_of_the_corpus_arrives(part: int) -> None:
     for number, text in enumerate(corpus()):
         if number % 4 == part:
             _check(text)
